@@ -1,0 +1,4 @@
+//! Plain values that every layer may name: no I/O, no clock, no logging.
+
+pub(crate) mod exit;
+pub(crate) mod node;

@@ -1,0 +1,1 @@
+//! What is known of compiler command lines, pure: one option table for client and server.

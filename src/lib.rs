@@ -1,0 +1,37 @@
+//! The compile farm that needs no administrator: a drop-in replacement for distcc whose machines
+//! find each other.
+//!
+//! Layers; a module imports only lower ranks and its own children, and siblings of one rank never
+//! import each other (`tests/layering.rs` checks it):
+//!
+//! | rank | modules | own |
+//! |---|---|---|
+//! | 5 | `client`, `agent`, `daemon` | the three programs |
+//! | 4 | `discovery`, `monitor` | who is there, and how it is shown |
+//! | 3 | `policy` | which hosts may be used, who may connect |
+//! | 2 | `fingerprint` | what a compiler is |
+//! | 1 | `wire`, `settings`, `command` | bytes, configuration, compiler command lines |
+//! | 0 | `base`, `sys` | plain values, the operating system |
+
+mod base;
+mod client;
+mod command;
+mod fingerprint;
+mod settings;
+mod sys;
+mod wire;
+
+#[cfg(feature = "daemon")]
+mod agent;
+#[cfg(feature = "daemon")]
+mod daemon;
+#[cfg(feature = "daemon")]
+mod discovery;
+#[cfg(feature = "daemon")]
+mod monitor;
+#[cfg(feature = "daemon")]
+mod policy;
+
+pub use client::main as client_main;
+#[cfg(feature = "daemon")]
+pub use daemon::main as distccd_main;

@@ -1,0 +1,294 @@
+//! Our own messages: the hello on the job port, and the conversation of client and agent over the
+//! agent's Unix socket. The structs here are the format; other modules convert from and to them.
+//!
+//! **Hello.** A peer that wants to know who we are sends the token `DIST` with [`HELLO_VERSION`]
+//! and nothing after it. A stock server closes (it knows versions 1 to 3); ours answers `DONE` with
+//! [`HELLO_VERSION`], then the token `HELO` with the length of an encoded [`HelloReply`], then that.
+//!
+//! **Agent.** Each message is a frame: the length of its body (u32, little endian), then the body.
+//! The client's first frame carries [`AGENT_PROTOCOL`]; an agent that speaks another one closes
+//! the connection, leaves its socket and ends, so that a fresh one takes over after an upgrade.
+//! The place that [`AgentMessage::Placed`] grants is held by the open socket.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::codec::MAX_MESSAGE;
+
+/// The protocol version in `DIST` that asks for a hello.
+pub(crate) const HELLO_VERSION: u32 = 0xC1;
+/// The largest encoded [`HelloReply`] that is read.
+pub(crate) const MAX_HELLO: usize = 1 << 20;
+/// Version of the client-agent messages; changed whenever one of them changes.
+pub(crate) const AGENT_PROTOCOL: u16 = 1;
+
+/// What a server of ours says of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct HelloReply {
+    /// Node id, as in TXT `id`.
+    pub(crate) id: u32,
+    /// Changes with every start of the daemon and every change of its compilers.
+    pub(crate) generation: u64,
+    /// Version of the program.
+    pub(crate) version: String,
+    /// `lzo`, `hello`, ...: what may be used without asking.
+    pub(crate) features: Vec<String>,
+    /// Usable cores.
+    pub(crate) cores: u16,
+    /// Jobs it runs at once.
+    pub(crate) jobs: u16,
+    /// Every compiler offered.
+    pub(crate) compilers: Vec<CompilerRecord>,
+}
+
+/// One offered compiler: a toolchain and the names under which a job may ask for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CompilerRecord {
+    /// Names, the default one first: `gcc`, `gcc-12`, `x86_64-linux-gnu-gcc-12`.
+    pub(crate) names: Vec<String>,
+    /// True for a driver that takes C files as C++ (`g++`, `clang++`).
+    pub(crate) cxx: bool,
+    /// What it is.
+    pub(crate) toolchain: ToolchainRecord,
+}
+
+/// `fingerprint::Toolchain` on the wire and on disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ToolchainRecord {
+    /// `gcc`, `clang`, or the bare program name of any other family.
+    pub(crate) family: String,
+    /// Full version, `12.2.0`.
+    pub(crate) version: String,
+    /// As the compiler prints it, `x86_64-linux-gnu`.
+    pub(crate) target: String,
+    /// Version of the external assembler, `2.40`; none where none runs.
+    pub(crate) assembler: Option<String>,
+    /// Who built it, `Debian`; empty when unknown.
+    pub(crate) distributor: String,
+    /// The distributor's package revision, `12.2.0-14+deb12u1`; empty when unknown.
+    pub(crate) revision: String,
+    /// The configure words that change defaults, sorted.
+    pub(crate) configure: Vec<String>,
+    /// Digest over driver, compilers proper and assembler; all zero when unknown (a stock peer).
+    pub(crate) digest: [u8; 16],
+    /// What it writes into `.comment`, `GCC: (Debian 12.2.0-14+deb12u1) 12.2.0`; empty when unknown.
+    pub(crate) ident: String,
+}
+
+/// From a client to its agent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum ClientMessage {
+    /// Always first. Answered by [`AgentMessage::Welcome`].
+    Hello {
+        /// [`AGENT_PROTOCOL`].
+        protocol: u16,
+    },
+    /// Asks for a place for a job that may travel. Answered by `Placed` or `Local`. May be sent
+    /// again after a [`ClientMessage::Report`].
+    Place(PlaceRequest),
+    /// Asks for a slot of this machine, for a command that does not travel. Answered by `Local`.
+    LocalPlace {
+        /// What the slot is for.
+        purpose: LocalPurpose,
+        /// `--localslots` or `--localslots_cpp` of the host list, if given there.
+        limit: Option<u16>,
+    },
+    /// Preprocessing has ended: the local slot that came with the place is free again. Not answered.
+    Preprocessed,
+    /// How the job at the granted place ended; the place is free again. Not answered.
+    Report(JobReport),
+    /// Asks what [`HostLine`]s the host list stands for. Answered by `Hosts`.
+    ShowHosts(ShowRequest),
+}
+
+/// What a slot of the local machine is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum LocalPurpose {
+    /// A whole compile, link or anything else that runs the compiler.
+    Compile,
+    /// Preprocessing only.
+    Preprocess,
+}
+
+/// A job in search of a host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct PlaceRequest {
+    /// The host list.
+    pub(crate) hosts: HostsText,
+    /// The compiler that the job names.
+    pub(crate) compiler: CompilerQuery,
+    /// `key`s of [`Placement`]s where this job has failed already.
+    pub(crate) avoid: Vec<u64>,
+    /// `$DISTCC_POLICY` of the client.
+    pub(crate) policy: Option<String>,
+}
+
+/// A host list as the user wrote it; the agent parses it with `settings::hosts`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) struct HostsText {
+    /// `$DISTCC_HOSTS` or the path of a hosts file.
+    pub(crate) origin: String,
+    /// Its contents.
+    pub(crate) text: String,
+}
+
+/// A local compiler, as the client found it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) struct CompilerQuery {
+    /// Absolute path of the file that the client would run, masquerade links looked through.
+    pub(crate) path: Vec<u8>,
+    /// The client's PATH: the driver may find its assembler there.
+    pub(crate) search_path: Vec<u8>,
+    /// The name as the job has it, `gcc` or `/usr/bin/gcc`.
+    pub(crate) name: Vec<u8>,
+}
+
+/// How a job at a granted place ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum JobReport {
+    /// The host ran the compiler, whatever the compiler said.
+    Ran,
+    /// The host could not be reached, broke off, or answered nonsense: `reason` is for people.
+    HostFailed {
+        /// A lowercase fragment.
+        reason: String,
+    },
+    /// The host closed before its first byte: it refuses this job (option, name or client).
+    Refused,
+    /// The object came from another compiler than the one that was promised.
+    WrongCompiler {
+        /// The `.comment` strings found.
+        found: String,
+    },
+    /// The client gave up for its own reasons (its preprocessor failed, it was interrupted).
+    Abandoned,
+}
+
+/// A question for the list of hosts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ShowRequest {
+    /// The host list.
+    pub(crate) hosts: HostsText,
+    /// The local compilers to judge hosts for; at least one.
+    pub(crate) compilers: Vec<CompilerQuery>,
+    /// `$DISTCC_POLICY` of the client.
+    pub(crate) policy: Option<String>,
+}
+
+/// From the agent to a client.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum AgentMessage {
+    /// The agent speaks this protocol.
+    Welcome {
+        /// [`AGENT_PROTOCOL`].
+        protocol: u16,
+    },
+    /// The job may go there; a local preprocessing slot is granted with it.
+    Placed(Placement),
+    /// The job is to run here; a local slot is granted with it.
+    Local(LocalPlace),
+    /// One line a host and compiler.
+    Hosts(HostsAnswer),
+}
+
+/// Where a job goes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Placement {
+    /// Names the host within this agent; for [`PlaceRequest::avoid`].
+    pub(crate) key: u64,
+    /// For messages and logs: the token of the host list, or `10.77.0.2:3632` of a discovered host.
+    pub(crate) host: String,
+    /// Numeric addresses, the best first.
+    pub(crate) addrs: Vec<SocketAddr>,
+    /// Protocol version 1, or 2 (LZO).
+    pub(crate) protocol: u32,
+    /// The compiler's name to send.
+    pub(crate) compiler: Vec<u8>,
+    /// What `.comment` of an ELF object from there must hold; none where nothing is known.
+    pub(crate) ident: Option<String>,
+}
+
+/// Permission to run a command on this machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LocalPlace {
+    /// Why here, a lowercase fragment: `no host in the list can take it`.
+    pub(crate) reason: String,
+    /// Something the user should see at least once (a policy that does not parse, a hosts file
+    /// with an error): whole sentences, shown as warnings.
+    pub(crate) warnings: Vec<String>,
+    /// True if `localhost` was chosen from the host list: not a fallback, never refused by
+    /// `DISTCC_FALLBACK=0`.
+    pub(crate) listed: bool,
+}
+
+/// Answer to [`ClientMessage::ShowHosts`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct HostsAnswer {
+    /// Hosts in the order of the list, discovered ones where `+zeroconf` stands.
+    pub(crate) lines: Vec<HostLine>,
+    /// What each asked compiler was found to be (`gcc 12.2.0 x86_64-linux-gnu, as 2.40`), or why
+    /// that could not be told; in the order of the request.
+    pub(crate) compilers: Vec<String>,
+    /// The policy in force: a path or `built in`.
+    pub(crate) policy: String,
+    /// Errors in the host list or the policy, with file, line and what was expected.
+    pub(crate) problems: Vec<String>,
+}
+
+/// One host as seen for one compiler.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct HostLine {
+    /// Token of the host list, or `10.77.0.2:3632/4,lzo` of a discovered host.
+    pub(crate) token: String,
+    /// Host name as advertised or written.
+    pub(crate) name: String,
+    /// The address in use, or why there is none.
+    pub(crate) addr: String,
+    /// `zeroconf` or `hosts`.
+    pub(crate) source: String,
+    /// Jobs it takes at once.
+    pub(crate) slots: u16,
+    /// For each compiler of the request: may it be used?
+    pub(crate) verdicts: Vec<VerdictLine>,
+}
+
+/// May this host be used for this compiler, and what decided.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct VerdictLine {
+    /// May be used.
+    pub(crate) usable: bool,
+    /// The toolchain there that decided, `gcc 11.3.0 x86_64-linux-gnu, as 2.40`; empty if unknown.
+    pub(crate) toolchain: String,
+    /// `gcc 12.2.0 here, 11.3.0 there`, `denied by rule 2 (host=laptop-*)`, `same toolchain as gcc-12`.
+    pub(crate) reason: String,
+}
+
+/// Why a frame cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FrameTooLong {
+    /// The length that was announced.
+    pub(crate) len: u32,
+}
+
+/// Length of a frame's header in bytes.
+pub(crate) const FRAME_HEADER: usize = 4;
+
+/// The length of the body that follows `header`.
+pub(crate) fn frame_len(header: [u8; FRAME_HEADER]) -> Result<usize, FrameTooLong> {
+    let len = u32::from_le_bytes(header);
+    match usize::try_from(len) {
+        Ok(body) if body <= MAX_MESSAGE => Ok(body),
+        _ => Err(FrameTooLong { len }),
+    }
+}
+
+/// Header and body of one message.
+pub(crate) fn frame<T: Serialize>(message: &T) -> Result<Vec<u8>, super::codec::CodecError> {
+    let body = super::codec::encode(message)?;
+    let len = u32::try_from(body.len()).expect("the codec's limit is below 4 GiB");
+    let mut frame = Vec::with_capacity(FRAME_HEADER + body.len());
+    frame.extend_from_slice(&len.to_le_bytes());
+    frame.extend_from_slice(&body);
+    Ok(frame)
+}
