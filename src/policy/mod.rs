@@ -2,6 +2,8 @@
 //! the policy file.
 
 pub(crate) mod access;
+pub(crate) mod compat;
+pub(crate) mod difference;
 pub(crate) mod placement;
 pub(crate) mod target;
 pub(crate) mod version;
