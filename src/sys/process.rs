@@ -139,12 +139,6 @@ impl ProcessGroup {
         // A group without members is what is wanted; no other failure can be mended.
         let _ = killpg(self.0, signal);
     }
-
-    /// Is any process left in it?
-    #[cfg(test)]
-    pub(crate) fn has_members(self) -> bool {
-        killpg(self.0, None) != Err(Errno::ESRCH)
-    }
 }
 
 /// Adds `increment` to the nice value of this process and all that it starts. Must run before
