@@ -1,0 +1,309 @@
+//! The client's question: may this command be compiled elsewhere, and if not, why?
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+
+use super::depfile;
+use super::options::{Client, Dependency, Item, Known, items};
+use super::reason::LocalReason;
+use super::sources::{Driver, Language, SourceKind, base_name, is_conftest, with_suffix};
+
+/// What is to be done with a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Plan {
+    /// It may be compiled elsewhere.
+    Distribute(Box<Compile>),
+    /// It runs here.
+    Local(LocalReason),
+}
+
+/// A command that may be compiled elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Compile {
+    /// The whole command as it would run here, the output named.
+    pub(crate) argv: Vec<OsString>,
+    /// The one source.
+    pub(crate) source: PathBuf,
+    /// The one output.
+    pub(crate) output: Output,
+    /// What the output is.
+    pub(crate) kind: Kind,
+    /// The language of the source.
+    pub(crate) language: Language,
+    /// The source is preprocessed already and travels as it is.
+    pub(crate) preprocessed: bool,
+    /// The object must carry the compiler's `.comment`.
+    pub(crate) wants_ident: bool,
+    /// Warnings may be errors.
+    pub(crate) werror: bool,
+    /// Debugging information is wanted.
+    pub(crate) debug: bool,
+    /// Values of `-include`: a precompiled form of one would not survive preprocessing by clang.
+    pub(crate) forced_includes: Vec<PathBuf>,
+    /// The dependency file that the preprocessor writes here.
+    pub(crate) dependency_file: Option<PathBuf>,
+    /// The command of the preprocessor.
+    pub(super) preprocess: Vec<OsString>,
+    /// The options that travel, each one word.
+    pub(super) travels: Vec<Vec<u8>>,
+}
+
+/// The file that a compile makes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Output {
+    /// Its path.
+    pub(crate) path: PathBuf,
+    /// Named by `-o`; otherwise derived from the source.
+    pub(crate) given: bool,
+}
+
+/// What a compile makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// `-c`.
+    Object,
+    /// `-S`.
+    Assembly,
+}
+
+/// Splits `-Wp,a,b` into `a b`, as the driver would give them to the preprocessor.
+///
+/// `-Wp,-MD,FILE` stays as it is: the driver does not see it, so that the target is named after
+/// the source and not after `-o`, and only this form keeps that.
+pub(crate) fn expand_wp(argv: &[OsString]) -> Vec<OsString> {
+    let mut expanded = Vec::with_capacity(argv.len());
+    for word in argv {
+        let Some(list) = word.as_bytes().strip_prefix(b"-Wp,") else {
+            expanded.push(word.clone());
+            continue;
+        };
+        let mut parts = list.split(|&byte| byte == b',').peekable();
+        while let Some(part) = parts.next() {
+            let writes = part == b"-MD" || part == b"-MMD";
+            let joined = match parts.next_if(|_| writes) {
+                Some(file) => [b"-Wp,", part, b",", file].concat(),
+                None => part.to_vec(),
+            };
+            expanded.push(OsString::from_vec(joined));
+        }
+    }
+    expanded
+}
+
+/// Judges a command; `argv[0]` is the compiler, and [`expand_wp`] has been applied.
+pub(crate) fn scan(argv: &[OsString]) -> Plan {
+    match Facts::gather(argv).plan(argv) {
+        Ok(compile) => Plan::Distribute(Box::new(compile)),
+        Err(reason) => Plan::Local(reason),
+    }
+}
+
+/// What one pass over a command line finds.
+#[derive(Default)]
+struct Facts<'a> {
+    /// Files named, with what `-x` said before them.
+    inputs: Vec<(&'a [u8], Option<&'a [u8]>)>,
+    outputs: Vec<Option<&'a [u8]>>,
+    object: bool,
+    assembly: bool,
+    preprocess_only: bool,
+    query: Option<&'a [u8]>,
+    response_file: Option<&'a [u8]>,
+    /// `-x` after the last file.
+    late_language: Option<&'a [u8]>,
+    dependencies: Vec<(Dependency, Known<'a>)>,
+    travels: Vec<Known<'a>>,
+    forced_includes: Vec<&'a [u8]>,
+    /// The first option that keeps the command here.
+    obstacle: Option<LocalReason>,
+}
+
+impl<'a> Facts<'a> {
+    fn gather(argv: &'a [OsString]) -> Self {
+        let mut facts = Self::default();
+        for item in items(argv.iter().skip(1).map(|word| word.as_bytes())) {
+            match item {
+                Item::Known(known) => facts.note(known),
+                Item::Unknown(word) => facts.object_to(LocalReason::UnknownOption(lossy(word))),
+                Item::ResponseFile(word) => facts.response_file = Some(word),
+                Item::File(file) => facts.inputs.push((file, facts.late_language)),
+            }
+        }
+        if let Some((_, language)) = facts.inputs.last()
+            && *language == facts.late_language
+        {
+            facts.late_language = None;
+        }
+        facts
+    }
+
+    fn object_to(&mut self, reason: LocalReason) {
+        self.obstacle.get_or_insert(reason);
+    }
+
+    fn note(&mut self, known: Known<'a>) {
+        let value = known.value;
+        if known.lacks_value() {
+            self.object_to(LocalReason::MissingValue(lossy(known.word)));
+        }
+        match known.row.client {
+            Client::Travels if known.value_is_harmless() => self.travels.push(known),
+            Client::Travels => self.object_to(LocalReason::UnsafeValue(lossy(known.word))),
+            Client::Stays if known.spelling == "-include" => self.forced_includes.extend(value),
+            Client::Stays => {}
+            Client::Dependency(of) => self.dependencies.push((of, known)),
+            Client::Output => self.outputs.push(value),
+            Client::Object => self.object = true,
+            Client::Assembly => self.assembly = true,
+            Client::Language => self.late_language = value,
+            Client::PreprocessOnly => self.preprocess_only = true,
+            Client::Query => self.query = Some(known.word),
+            Client::Local(why) => {
+                self.object_to(LocalReason::Option { option: lossy(known.word), why });
+            }
+        }
+    }
+
+    fn plan(self, argv: &[OsString]) -> Result<Compile, LocalReason> {
+        self.check_that_it_compiles()?;
+        if let Some(word) = self.response_file {
+            return Err(LocalReason::ResponseFile(lossy(word)));
+        }
+        let &[(source, language_option)] = self.inputs.as_slice() else {
+            return Err(LocalReason::SeveralInputs { n_inputs: self.inputs.len() });
+        };
+        if source == b"-" {
+            return Err(LocalReason::StandardInput);
+        }
+        if !self.object && !self.assembly {
+            return Err(LocalReason::Links);
+        }
+        let program = argv.first().map_or(&b""[..], |program| program.as_bytes());
+        let kind = self.source_kind(source, language_option, Driver::of_program(program))?;
+        if let Some(obstacle) = self.obstacle {
+            return Err(obstacle);
+        }
+        if kind.preprocessed && !self.dependencies.is_empty() {
+            return Err(LocalReason::DependenciesOfPreprocessed);
+        }
+        let output = self.output(source)?;
+        self.compile(argv, OsStr::from_bytes(source), output, kind)
+    }
+
+    /// The weights of these reasons are lighter than that of any other, so that they come first.
+    fn check_that_it_compiles(&self) -> Result<(), LocalReason> {
+        if let Some((name, _)) = self.inputs.iter().find(|(name, _)| is_conftest(name)) {
+            return Err(LocalReason::Conftest(lossy(base_name(name))));
+        }
+        if let Some(option) = self.query {
+            return Err(LocalReason::Query(lossy(option)));
+        }
+        if self.preprocess_only {
+            return Err(LocalReason::PreprocessOnly);
+        }
+        if self.inputs.is_empty() && self.response_file.is_none() {
+            return Err(LocalReason::NoInput);
+        }
+        Ok(())
+    }
+
+    fn source_kind(
+        &self,
+        source: &[u8],
+        language: Option<&[u8]>,
+        driver: Driver,
+    ) -> Result<SourceKind, LocalReason> {
+        if let Some(late) = self.late_language {
+            return Err(LocalReason::LanguageOption(lossy(late)));
+        }
+        match language {
+            None | Some(b"none") => SourceKind::of_name(source, driver)
+                .ok_or_else(|| LocalReason::NotASource(lossy(source))),
+            Some(language) => SourceKind::of_language_option(language)
+                // A C++ driver takes `x.i` for C++, so that C could not be asked for by name.
+                .filter(|kind| driver == Driver::C || kind.language != Language::C)
+                .ok_or_else(|| LocalReason::LanguageOption(lossy(language))),
+        }
+    }
+
+    fn output(&self, source: &[u8]) -> Result<Output, LocalReason> {
+        match self.outputs.as_slice() {
+            [] => {
+                let suffix = if self.assembly { ".s" } else { ".o" };
+                let name = with_suffix(OsStr::from_bytes(base_name(source)), suffix);
+                Ok(Output { path: path(&name), given: false })
+            }
+            [Some(b"-")] => Err(LocalReason::StandardOutput),
+            [Some(name)] if !name.is_empty() => Ok(Output { path: path(name), given: true }),
+            _ => Err(LocalReason::UnclearOutput),
+        }
+    }
+
+    fn compile(
+        &self,
+        argv: &[OsString],
+        source: &OsStr,
+        output: Output,
+        kind: SourceKind,
+    ) -> Result<Compile, LocalReason> {
+        let has = |wanted: fn(&[u8]) -> bool| self.travels.iter().any(|known| wanted(known.word));
+        let mut whole = argv.to_vec();
+        if !output.given {
+            whole.extend(["-o".into(), output.path.clone().into_os_string()]);
+        }
+        let dependencies = depfile::Wanted::of(&self.dependencies);
+        let dependency_file = dependencies.file(source, &output);
+        let mut preprocess = preprocessor_words(argv);
+        preprocess.extend(dependencies.explicit_options(is_clang(argv), source, &output));
+        Ok(Compile {
+            argv: whole,
+            source: PathBuf::from(source),
+            kind: if self.assembly { Kind::Assembly } else { Kind::Object },
+            language: kind.language,
+            preprocessed: kind.preprocessed,
+            wants_ident: !self.assembly
+                && !has(|word| matches!(word, b"-fno-ident" | b"-Qn"))
+                && !(is_clang(argv) && has(|word| word.starts_with(b"-flto"))),
+            werror: has(|word| word.starts_with(b"-Werror") || word == b"-pedantic-errors"),
+            debug: has(|word| word.starts_with(b"-g") && word != b"-g0"),
+            forced_includes: self.forced_includes.iter().map(|name| path(name)).collect(),
+            dependency_file,
+            output,
+            preprocess,
+            travels: self.travels.iter().map(Known::as_one_word).collect(),
+        })
+    }
+}
+
+/// The command without what says that it compiles and where to: `-c -S -o`.
+fn preprocessor_words(argv: &[OsString]) -> Vec<OsString> {
+    let mut words: Vec<OsString> = argv.first().into_iter().cloned().collect();
+    for item in items(argv.iter().skip(1).map(|word| word.as_bytes())) {
+        let (word, value) = match item {
+            Item::Known(known) => match known.row.client {
+                Client::Object | Client::Assembly | Client::Output => continue,
+                _ => (known.word, known.value.filter(|_| known.separate)),
+            },
+            Item::Unknown(word) | Item::ResponseFile(word) | Item::File(word) => (word, None),
+        };
+        words.push(OsStr::from_bytes(word).to_owned());
+        words.extend(value.map(|value| OsStr::from_bytes(value).to_owned()));
+    }
+    words.push("-E".into());
+    words
+}
+
+/// By the program's name; the few details that hang on it are wrong without harm to the object.
+fn is_clang(argv: &[OsString]) -> bool {
+    argv.first()
+        .is_some_and(|program| base_name(program.as_bytes()).windows(5).any(|w| w == b"clang"))
+}
+
+fn path(bytes: &[u8]) -> PathBuf {
+    PathBuf::from(OsStr::from_bytes(bytes))
+}
+
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
