@@ -219,10 +219,7 @@ mod tests {
                 record(JobResult::TimedOut(name())),
                 "COMPILE_TIMEOUT exit:118 sig:0 core:0 ret:118 time:14ms gcc hello.c",
             ),
-            (
-                record(JobResult::ClientGone),
-                "CLI_DISCONN exit:107 sig:0 core:0 ret:107 time:14ms ",
-            ),
+            (record(JobResult::ClientGone), "CLI_DISCONN exit:107 sig:0 core:0 ret:107 time:14ms "),
             (
                 record(JobResult::Refused("no such compiler".to_owned())),
                 "REJ_BAD_REQ exit:109 sig:0 core:0 ret:109 time:14ms (no such compiler)",
