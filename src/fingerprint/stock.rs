@@ -194,6 +194,19 @@ mod tests {
         }
     }
 
+    /// Captured from Debian 12's distccd 3.4, set to Japanese.
+    #[test]
+    fn reads_the_answer_of_a_stock_server() {
+        let stderr = include_bytes!("../../tests/data/stock/distccd-3.4-g++.stderr");
+        let object = include_bytes!("../../tests/data/stock/distccd-3.4-g++.o");
+        let there = toolchain(stderr, object).unwrap();
+        assert_eq!(there.to_string(), "gcc 12.2.0 x86_64-linux-gnu, as 2.40");
+        assert_eq!((&*there.distributor, &*there.revision), ("Debian", "12.2.0-14+deb12u1"));
+        assert_eq!(there.ident, "GCC: (Debian 12.2.0-14+deb12u1) 12.2.0");
+        assert!(there.configure.contains(&"--enable-default-pie".to_owned()));
+        assert!(there.configure.contains(&"-march=x86-64".to_owned()));
+    }
+
     #[test]
     fn keeps_the_mark_as_it_is() {
         assert_eq!(kept("clang version 10.0.0 "), "clang version 10.0.0 ");
