@@ -1,6 +1,20 @@
 //! Bytes on the wire to values and back, nothing else: wire never sees a socket, a clock or a
-//! logger. `token` and `job` are distcc's protocols 1 and 2, `body` its bulk bodies, `control` our
-//! own messages (hello; client and agent), `codec` the one file that names the codec crate.
+//! logger. `request` and `reply` are distcc's protocols 1 and 2 with `token`, `body`, `lzo` and
+//! the `limits` they keep; `hello` and `control` are our own messages (hello; client and agent);
+//! `codec` is the one file that names the codec crate.
+//!
+//! Decoders take what arrives, `feed(&mut self, &mut &[u8])`, and never wait: "not enough yet" is
+//! a step, not an error. No length is believed before it is checked, and memory grows with what
+//! has arrived.
 
+pub(crate) mod body;
 pub(crate) mod codec;
 pub(crate) mod control;
+pub(crate) mod error;
+pub(crate) mod hello;
+pub(crate) mod job;
+pub(crate) mod limits;
+pub(crate) mod lzo;
+pub(crate) mod reply;
+pub(crate) mod request;
+pub(crate) mod token;
