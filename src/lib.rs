@@ -32,6 +32,23 @@ mod monitor;
 #[cfg(feature = "daemon")]
 mod policy;
 
+use std::process::ExitCode;
+
 pub use client::main as client_main;
+
+/// Runs `distccd`: the compile server, or, with `--agent` as the first word, the agent.
 #[cfg(feature = "daemon")]
-pub use daemon::main as distccd_main;
+pub fn distccd_main() -> ExitCode {
+    sys::process::close_inherited();
+    if std::env::args_os().nth(1).is_some_and(|word| word == "--agent") {
+        return agent_main();
+    }
+    daemon::main()
+}
+
+/// Stands for the agent until it is built.
+#[cfg(feature = "daemon")]
+fn agent_main() -> ExitCode {
+    eprintln!("distccd: --agent is not built yet");
+    ExitCode::from(base::exit::GENERAL)
+}

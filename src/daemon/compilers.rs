@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::env;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -107,10 +107,15 @@ impl Scanner {
 
     /// Finds every compiler. Takes seconds the first time: each is asked who it is.
     pub(crate) fn scan(&self) -> Inventory {
-        let mut cache = ToolchainCache::open(self.cache_file.as_deref());
+        let mut cache = match &self.cache_file {
+            Some(file) => ToolchainCache::open(file.clone()),
+            None => ToolchainCache::in_memory(),
+        };
         let found = inventory::scan(&self.path_dirs, &self.masquerade_dirs, &mut cache);
-        let search_path = env::join_paths(&self.path_dirs).unwrap_or_else(|_| OsString::new());
-        let cc = inventory::default_compiler(&search_path);
+        if let Err(error) = cache.save() {
+            warn!("cannot remember what the compilers are: {error}");
+        }
+        let cc = inventory::default_compiler(&self.path_dirs);
         Inventory { generation: generation_now(), found, cc }
     }
 

@@ -4,6 +4,8 @@
 #[cfg(feature = "daemon")]
 pub(crate) mod cores;
 #[cfg(feature = "daemon")]
+pub(crate) mod links;
+#[cfg(feature = "daemon")]
 pub(crate) mod privileges;
 #[cfg(feature = "daemon")]
 pub(crate) mod process;
