@@ -32,23 +32,17 @@ mod monitor;
 #[cfg(feature = "daemon")]
 mod policy;
 
-use std::process::ExitCode;
-
 pub use client::main as client_main;
 
-/// Runs `distccd`: the compile server, or, with `--agent` as the first word, the agent.
+/// Runs `distccd`: the compile server, or with `--agent` as its first argument the per-user agent.
 #[cfg(feature = "daemon")]
-pub fn distccd_main() -> ExitCode {
+#[must_use]
+pub fn distccd_main() -> std::process::ExitCode {
+    // Either may live for days, and must not keep a pipe open that make, or a shell, waits on.
     sys::process::close_inherited();
-    if std::env::args_os().nth(1).is_some_and(|word| word == "--agent") {
-        return agent_main();
+    if std::env::args_os().nth(1).is_some_and(|first| first == "--agent") {
+        agent::main()
+    } else {
+        daemon::main()
     }
-    daemon::main()
-}
-
-/// Stands for the agent until it is built.
-#[cfg(feature = "daemon")]
-fn agent_main() -> ExitCode {
-    eprintln!("distccd: --agent is not built yet");
-    ExitCode::from(base::exit::GENERAL)
 }
