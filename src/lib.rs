@@ -38,8 +38,6 @@ pub use client::main as client_main;
 #[cfg(feature = "daemon")]
 #[must_use]
 pub fn distccd_main() -> std::process::ExitCode {
-    // Either may live for days, and must not keep a pipe open that make, or a shell, waits on.
-    sys::process::close_inherited();
     if std::env::args_os().nth(1).is_some_and(|first| first == "--agent") {
         agent::main()
     } else {

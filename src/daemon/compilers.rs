@@ -14,8 +14,9 @@ use tokio::sync::{Notify, watch};
 use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 
-use super::standin::{self as inventory, DefaultCompiler, Found, ToolchainCache};
 use super::state;
+use crate::fingerprint::cache::ToolchainCache;
+use crate::fingerprint::inventory::{self, DefaultCompiler, Found};
 
 /// Names in these directories, if there are any, are the only ones served: `distccd`'s list since
 /// 3.3, which `update-distcc-symlinks` fills.

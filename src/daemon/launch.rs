@@ -36,6 +36,8 @@ const OUTPUT_LIMIT: usize = MAX_STDERR - (1 << 20);
 
 /// Runs the daemon that the command line describes.
 pub(super) fn main() -> ExitCode {
+    // A server lives for days and must not keep a pipe open that make, or a shell, waits on.
+    process::close_inherited();
     let cwd = env::current_dir().unwrap_or_else(|_| "/".into());
     let ended = match parse(env::args_os(), &cwd) {
         Ok(Request::Print(text)) => {

@@ -15,7 +15,6 @@ mod log;
 mod observe;
 mod pid_file;
 mod server;
-mod standin;
 mod start;
 mod state;
 #[cfg(test)]
