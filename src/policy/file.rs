@@ -180,7 +180,7 @@ impl Display for Loaded {
 
 /// Identifies the state of a file without reading it: device, inode, size, and time of the last
 /// change of its contents and of its inode in nanoseconds (the latter cannot be set back).
-type FileStamp = (u64, u64, u64, i128, i128);
+pub(crate) type FileStamp = (u64, u64, u64, i128, i128);
 
 impl Located {
     /// Reads the policy. A file that exists and cannot be read, or that the user named and that
