@@ -61,7 +61,12 @@ pub(super) const TABLE: &[Row] = &[
     preprocesses(Glued, &["-M"]),
     // Dependency files, written by the preprocessor here.
     depends(Nothing, Dependency::Written, &["-MD", "-MMD"]),
-    depends(Glued, Dependency::WrittenByPreprocessor, &["-Wp,-MD,", "-Wp,-MMD,"]),
+    shapes(
+        Glued,
+        Client::Dependency(Dependency::WrittenByPreprocessor),
+        Server::Refused(Why::PassesOn),
+        &["-Wp,-MD,", "-Wp,-MMD,"],
+    ),
     depends(Either, Dependency::File, &["-MF"]),
     depends(Either, Dependency::Target, &["-MT", "-MQ"]),
     depends(Nothing, Dependency::Form, &["-MP", "-MG", "-MV"]),
@@ -81,7 +86,9 @@ pub(super) const TABLE: &[Row] = &[
     // The text that travels is in UTF-8 already: a second conversion would spoil it.
     stays(Glued, &["--sysroot=", "-stdlib=", "--stdlib=", "-finput-charset="]),
     local(Nothing, Why::Preprocessing, &["-C", "-CC", "-P", "-traditional"]),
-    local(Glued, Why::Preprocessing, &["-fpreprocessed", "-fdirectives-only", "-d"]),
+    local(Glued, Why::Preprocessing, &[
+        "-fpreprocessed", "-fdirectives-only", "-fsearch-include-path", "-d",
+    ]),
     local(Nothing, Why::Preprocessing, &["-no-integrated-cpp", "-frewrite-includes"]),
     // The linker's: nothing is linked with -c or -S.
     stays(Either, &["-l", "-L", "-T"]),
@@ -174,6 +181,7 @@ pub(super) const TABLE: &[Row] = &[
     local(Glued, Why::Modules, &[
         "-fmodule", "-fimplicit-module", "-fprebuilt-", "-fbuild-session", "-fpch", "-include-pch",
         "-gmodules", "-fcxx-modules", "-fno-implicit-module", "-fno-modules",
+        "-fbuiltin-module-map",
     ]),
     local(Nothing, Why::Modules, &["--precompile", "-emit-pch"]),
     local(Nothing, Why::RecordsCommand, &[
@@ -188,7 +196,7 @@ pub(super) const TABLE: &[Row] = &[
         "-fopenmp-targets=", "-fsycl", "--offload", "--cuda-gpu-arch",
     ]),
     // `-flto=auto` and the like pass 3.4, and so travel with the family -f.
-    local(Nothing, Why::OldServers, &["-flto"]),
+    shapes(Nothing, Client::Local(Why::OldServers), Server::Kept, &["-flto"]),
     // What is printed would be the server's, or twice.
     local(Nothing, Why::Prints, &["-###", "-time", "-Q", "--verbose"]),
     shapes(Nothing, Client::Local(Why::Prints), Server::Kept, &["-v"]),

@@ -194,3 +194,184 @@ impl<'a> Seen<'a> {
 fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn vet_line(line: &str) -> Result<Admitted, Refusal> {
+        let argv: Vec<Vec<u8>> = line.split(' ').map(|word| word.as_bytes().to_vec()).collect();
+        vet(&argv)
+    }
+
+    #[test]
+    fn runs_what_stock_clients_send() {
+        let cases = [
+            ("gcc -c a.c -o a.o", "gcc -c -o OUT IN", ".i"),
+            (
+                "x86_64-linux-gnu-gcc -O2 -g a.c -c -oa.o",
+                "x86_64-linux-gnu-gcc -O2 -g -c -o OUT IN",
+                ".i",
+            ),
+            ("g++ -c a.c -o a.o", "g++ -c -o OUT IN", ".ii"),
+            ("g++ -S a.cpp -o a.s", "g++ -S -o OUT IN", ".ii"),
+            (
+                "clang -c a.c -o a.o -target x86_64-pc-linux-gnu",
+                "clang --target=x86_64-pc-linux-gnu -c -o OUT IN",
+                ".i",
+            ),
+            // The options that its strip leaves in (distcc-behaviour 2.8).
+            (
+                "gcc -iquote x -isysroot /x --sysroot=/y -idirafterz -includeq.h -Ff -pipe -nostdlib -c a.c -o a.o",
+                "gcc -c -o OUT IN",
+                ".i",
+            ),
+            // With -x the compiler would preprocess again.
+            ("gcc -x c -c a.c -o a.o", "gcc -c -o OUT IN", ".i"),
+            ("gcc -x c++ -c a.c -o a.o", "gcc -c -o OUT IN", ".ii"),
+            ("gcc -DX -I/x -MD -MF /y -lm -L. -Wl,-x -c a.c -o a.o", "gcc -c -o OUT IN", ".i"),
+            ("gcc -v -c probe.c -o probe.o", "gcc -v -c -o OUT IN", ".i"),
+            (
+                "gcc -fdebug-prefix-map=/a=/b -Wall -fPIC -c a.c -o a.o",
+                "gcc -fdebug-prefix-map=/a=/b -Wall -fPIC -c -o OUT IN",
+                ".i",
+            ),
+            ("gcc -flto -c a.c -o a.o", "gcc -flto -c -o OUT IN", ".i"),
+        ];
+        for (line, expected, suffix) in cases {
+            let admitted = vet_line(line).unwrap_or_else(|refusal| panic!("{line}: {refusal}"));
+            let argv = admitted.compile_argv(Path::new("IN"), Path::new("OUT"));
+            let argv: Vec<_> = argv.iter().map(|word| word.to_string_lossy()).collect();
+            assert_eq!(argv.join(" "), expected, "{line}");
+            assert_eq!(admitted.suffix, suffix, "{line}");
+        }
+    }
+
+    /// Every option of threats.md 1b, 1d, 1e and 2d.
+    #[test]
+    fn refuses_what_runs_code_or_names_files() {
+        let options = [
+            "-wrapper sh,-c,x",
+            "-fmodules-ts",
+            "-fmodule-mapper=|x",
+            "-fmodule-mapper=/s",
+            "@args",
+            "-specs x",
+            "-specs=x",
+            "--specs=x",
+            "--specs x",
+            "-Xclang -load",
+            "-fpass-plugin=./e.so",
+            "--config ./c.cfg",
+            "--config=c",
+            "-B dir",
+            "-Bdir",
+            "-fplugin=x",
+            "-fplugin x",
+            "-iplugindir=x",
+            "--output=P",
+            "-aux-info P",
+            "-Wp,-MD,P",
+            "-Xpreprocessor -MD",
+            "-fdump-tree-X=P",
+            "-fdump-tree-all",
+            "-dumpdir D/",
+            "-dumpbase x",
+            "-dumpbase-ext x",
+            "-fdump-final-insns=P",
+            "-fdump-go-spec=P",
+            "-fopt-info-all=P",
+            "-fopt-info=P",
+            "-time=P",
+            "-Xassembler -a=P",
+            "-Wa,-MD,P",
+            "-Wa,-a=P",
+            "-Wa,--MD",
+            "-Wa,-o,P",
+            "-Wa,-I/etc",
+            "-save-temps",
+            "--save-temps",
+            "-save-temps=obj",
+            "-fstack-usage",
+            "-fcallgraph-info",
+            "-gsplit-dwarf",
+            "-coverage",
+            "--coverage",
+            "-fprofile-note=P",
+            "-fprofile-generate=P",
+            "-fprofile-arcs",
+            "-fauto-profile",
+            "--serialize-diagnostics P",
+            "-MJ x",
+            "-E",
+            "-M",
+            "-MM",
+            "-march=native",
+            "-mllvm -x",
+            "-fsanitize-ignorelist=x",
+            "-ftime-trace",
+            "-fcrash-diagnostics-dir=x",
+            "-working-directory x",
+            "-frewrite-includes",
+            "-foptimization-record-file=x",
+            "-ivfsoverlay x",
+            "--version",
+            "-###",
+            "-fcompare-debug=-fplugin=x",
+            "-fdiagnostics-add-output=sarif:file=x",
+            "-fanything=/etc/passwd",
+            "-Wx/y",
+            "-march=../x",
+            "--bogus",
+            "-fdeps-file=x",
+            "-fself-test=x",
+            "-o b.o",
+            "b.c",
+            "-",
+            "-x assembler",
+            "-x cuda",
+            "-x c-header",
+            "-x go",
+            "-fopenmp-targets=x",
+            "-foffload=x",
+            "--gcc-toolchain=x",
+            "-ccc-gcc-name x",
+            "-gembed-source",
+            "-gen-reproducer=always",
+        ];
+        for option in options {
+            let verdict = vet_line(&format!("gcc {option} -c a.c -o a.o"));
+            assert!(verdict.is_err(), "{option}: {verdict:?}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_no_compile_of_one_source() {
+        let cases = [
+            ("gcc -c a.c", Refusal::Outputs { n_outputs: 0 }),
+            ("gcc -c -o a.o", Refusal::Sources { n_sources: 0 }),
+            ("gcc a.c -o a.o", Refusal::NoMode),
+            ("gcc -c a.c -o", Refusal::MissingValue("-o".to_owned())),
+            ("gcc -c a.s -o a.o", Refusal::NotASource("a.s".to_owned())),
+            ("gcc -c a -o a.o", Refusal::NotASource("a".to_owned())),
+            ("-c a.c -o a.o", Refusal::CompilerName("-c".to_owned())),
+            ("gcc\n -c a.c -o a.o", Refusal::CompilerName("gcc\n".to_owned())),
+            ("gcc -c a.c -o a.o \0", Refusal::NulByte { word_idx: 5 }),
+        ];
+        for (line, refusal) in cases {
+            assert_eq!(vet_line(line), Err(refusal), "{line}");
+        }
+        assert_eq!(vet(&[]), Err(Refusal::Empty));
+        assert_eq!(vet(&[Vec::new()]), Err(Refusal::CompilerName(String::new())));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(argv in proptest::collection::vec(
+            proptest::collection::vec(any::<u8>(), 0..12), 0..6)) {
+            let _ = vet(&argv);
+        }
+    }
+}

@@ -7,11 +7,30 @@
 //! `cache` remembers the answers on disk, `inventory` finds all that this machine can offer.
 
 pub(crate) mod ident;
-pub(crate) mod toolchain;
 
+#[cfg(feature = "daemon")]
+pub(crate) mod cache;
+#[cfg(feature = "daemon")]
+pub(crate) mod files;
+#[cfg(feature = "daemon")]
+pub(crate) mod inventory;
+#[cfg(feature = "daemon")]
+pub(crate) mod names;
+#[cfg(feature = "daemon")]
+pub(crate) mod probe;
+#[cfg(feature = "daemon")]
+mod run;
+#[cfg(feature = "daemon")]
+pub(crate) mod stock;
+#[cfg(test)]
+#[cfg(feature = "daemon")]
+mod testing;
+#[cfg(feature = "daemon")]
+pub(crate) mod toolchain;
 #[cfg(feature = "daemon")]
 pub(crate) mod verbose;
 #[cfg(feature = "daemon")]
 pub(crate) mod words;
 
+#[cfg(feature = "daemon")]
 pub(crate) use toolchain::{Driver, Family, Offered, Toolchain};
