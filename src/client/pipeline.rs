@@ -55,7 +55,7 @@ enum Failure {
     /// The source is longer than the protocol can say.
     TooLong(TooLong),
     /// The compiler there reported an error, or died.
-    RemoteError { host: String, reply: Box<Reply>, said: Vec<u8> },
+    RemoteError { source: PathBuf, host: String, reply: Box<Reply>, said: Vec<u8> },
     /// The object cannot be written; the compiler here will say why in its own words.
     Undeliverable { target: PathBuf, error: io::Error },
     /// A defect of ours.
@@ -159,14 +159,15 @@ fn conclude(session: &Session<'_>, places: &mut Places<'_>, failure: Failure) ->
             show(said);
             return *code;
         }
-        Failure::RemoteError { reply, said, host } => {
+        Failure::RemoteError { reply, said, source, .. } => {
             if fallback_forbidden || session.env.skip_local_retry {
                 log.info(format_args!("ERROR: {failure}"));
                 show(said);
                 speak(reply);
                 return code_of(reply);
             }
-            log.detour(format_args!("remote compilation on {host} failed, retrying locally"));
+            let source = source.display();
+            log.detour(format_args!("remote compilation of '{source}' failed, retrying locally"));
             return retry(session, places, code_of(reply));
         }
         Failure::Local(reason) => (Detour::Planned, reason.weight()),
@@ -399,7 +400,8 @@ impl Job<'_> {
         if !reply.status.success() {
             let log = self.session.log;
             log.info(format_args!("ERROR: compile {source} on {host} failed: {}", reply.status));
-            return Err(Failure::RemoteError { host, reply: Box::new(reply), said });
+            let source = self.compile.source.clone();
+            return Err(Failure::RemoteError { source, host, reply: Box::new(reply), said });
         }
         let target = &self.compile.output.path;
         write_object(target, &reply.object)
