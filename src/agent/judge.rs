@@ -140,7 +140,17 @@ pub(super) fn judge(
         }
         State::Stock => judge_stock(peer, policy, &candidate, job),
     };
-    distrusted(peer, judgement)
+    distrusted(peer, marked(judgement, toolchain))
+}
+
+/// Where nothing is known of the compiler there, its objects must carry the mark of the one here.
+fn marked(mut judgement: Judgement, local: &Toolchain) -> Judgement {
+    if let Judgement::Usable(matched) = &mut judgement
+        && matched.toolchain.is_empty()
+    {
+        matched.ident.clone_from(&local.ident);
+    }
+    judgement
 }
 
 /// A stock peer is asked about one name after the other until one fits.
