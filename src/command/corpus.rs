@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use super::{Plan, expand_wp, preprocess_argv, scan, server_argv, stock, vet};
 
 /// A project in miniature: a source for every language and an include directory.
-const SOURCES: [(&str, &str); 14] = [
+const SOURCES: [(&str, &str); 16] = [
     ("src/a.c", C_SOURCE),
     ("src/b c.c", C_SOURCE),
     ("src/d$e#f.c", C_SOURCE),
@@ -23,6 +23,8 @@ const SOURCES: [(&str, &str); 14] = [
     ("src/x.C", CXX_SOURCE),
     ("src/x.CPP", CXX_SOURCE),
     ("src/both.c", "extern int f(int); int f(int x) { return x + __LINE__; }\n"),
+    ("src/n.m", "int f(int x); int f(int x) { return x + __OBJC__; }\n"),
+    ("src/n.mm", "int f(int x) { return x + __OBJC__ + (int)__cplusplus; }\n"),
     ("src/done.i", "# 1 \"done.c\"\nint f(int x) { return x + 1; }\n"),
     ("inc/h.h", "#define TWICE(x) ((x) + (x))\nstatic inline int one(void) { return TWICE(1); }\n"),
     ("inc/forced.h", "#define FORCED 1\n#define NAME __FILE__\n"),
@@ -38,7 +40,7 @@ const C_SOURCE: &str = r#"
 extern int log_line(const char *, int, const char *, int);
 struct pair { int a; long b; };
 int twice(struct pair *p) { return LOG(TWICE(p->a)) + LOG(VALUE) + one(); }
-const char *text(void) { return "caf\303\251 ??=" __FILE__; }
+const char *text(void) { return "café ??=" __FILE__; }
 "#;
 
 const CXX_SOURCE: &str = r#"
@@ -122,7 +124,7 @@ const FOR_BOTH: &[&str] = &[
 const FOR_GCC: &[&str] = &[
     "@cc -Iinc --param max-inline-insns-single=50 --param=large-function-insns=99 -c src/a.c -o out/a.o",
     "@cc -Iinc -frandom-seed=src/a.c -fexec-charset=ISO-8859-1 -c src/a.c -o out/a.o",
-    "@cc -Iinc -finput-charset=UTF-8 -c src/a.c -o out/a.o",
+    "@cc -Iinc -finput-charset=ISO-8859-1 -c src/a.c -o out/a.o",
     "@cc -Iinc -g -ffile-prefix-map=/=. -gz -fno-working-directory -c src/a.c -o out/a.o",
     "@cc -Iinc -O2 -fno-stack-protector -mcmodel=large -mno-red-zone -Wa,-mrelax-relocations=no -c src/a.c -o out/a.o",
 ];
@@ -131,6 +133,9 @@ const FOR_CLANG: &[&str] = &[
     "@cc -Iinc -target x86_64-linux-gnu -c src/a.c -o out/a.o",
     "@cc -Iinc --target=aarch64-linux-gnu -c src/both.c -o out/a.o",
     "@cc -Iinc -O2 -Qunused-arguments -fcolor-diagnostics -c src/a.c -o out/a.o",
+    "@cc -Iinc -g -std=c17 -x objective-c -c src/both.c -o out/a.o",
+    "@cc -c src/n.m -o out/n.o",
+    "@cxx -MD -c src/n.mm -o out/n.o",
     "@cc -Iinc -Qn -c src/a.c -o out/a.o",
 ];
 
@@ -292,6 +297,11 @@ fn compare_all(cc: &str, cxx: &str, lines: &[&[&str]]) {
 #[test]
 fn gcc_makes_the_same_files_in_two_halves() {
     compare_all("gcc", "g++", &[FOR_BOTH, FOR_GCC]);
+}
+
+#[test]
+fn an_older_gcc_makes_the_same_files_in_two_halves() {
+    compare_all("gcc-11", "g++-11", &[FOR_BOTH, FOR_GCC]);
 }
 
 #[test]

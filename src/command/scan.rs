@@ -39,6 +39,8 @@ pub(crate) struct Compile {
     pub(crate) werror: bool,
     /// Debugging information is wanted.
     pub(crate) debug: bool,
+    /// Values of `-include`; beside one there may be a precompiled form that replaces it.
+    pub(crate) forced_includes: Vec<PathBuf>,
     /// The dependency file that the preprocessor writes here.
     pub(crate) dependency_file: Option<PathBuf>,
     /// The command of the preprocessor.
@@ -129,6 +131,7 @@ struct Facts<'a> {
     late_language: Option<&'a [u8]>,
     dependencies: Vec<(Dependency, Known<'a>)>,
     travels: Vec<Known<'a>>,
+    forced_includes: Vec<&'a [u8]>,
     /// The first option that keeps the command here.
     obstacle: Option<LocalReason>,
 }
@@ -164,6 +167,7 @@ impl<'a> Facts<'a> {
         match known.row.client {
             Client::Travels if known.value_is_harmless() => self.travels.push(known),
             Client::Travels => self.object_to(LocalReason::UnsafeValue(lossy(known.word))),
+            Client::Stays if known.spelling == "-include" => self.forced_includes.extend(value),
             Client::Stays => {}
             Client::Dependency(of) => self.dependencies.push((of, known)),
             Client::Output => self.outputs.push(value),
@@ -261,6 +265,9 @@ impl<'a> Facts<'a> {
         kind: SourceKind,
     ) -> Result<Compile, LocalReason> {
         let has = |wanted: fn(&[u8]) -> bool| self.travels.iter().any(|known| wanted(known.word));
+        let lacks_ident = self.assembly
+            || has(|word| matches!(word, b"-fno-ident" | b"-Qn"))
+            || (is_clang(argv) && has(|word| word.starts_with(b"-flto")));
         let mut whole = argv.to_vec();
         if !output.given {
             whole.extend(["-o".into(), output.path.clone().into_os_string()]);
@@ -275,11 +282,10 @@ impl<'a> Facts<'a> {
             kind: if self.assembly { Kind::Assembly } else { Kind::Object },
             language: kind.language,
             preprocessed: kind.preprocessed,
-            wants_ident: !self.assembly
-                && !has(|word| matches!(word, b"-fno-ident" | b"-Qn"))
-                && !(is_clang(argv) && has(|word| word.starts_with(b"-flto"))),
+            wants_ident: !lacks_ident,
             werror: has(|word| word.starts_with(b"-Werror") || word == b"-pedantic-errors"),
             debug: has(|word| word.starts_with(b"-g") && word != b"-g0"),
+            forced_includes: self.forced_includes.iter().map(|name| path(name)).collect(),
             dependency_file,
             output,
             preprocess,
@@ -374,6 +380,38 @@ mod tests {
             let compile = compile_of(line);
             assert_eq!(compile.output.path, Path::new(output), "{line}");
             assert_eq!((compile.kind, compile.language), (kind, language), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_commands_of_well_known_builds_travel() {
+        let lines = [
+            "gcc -Wp,-MMD,kernel/.fork.o.d -nostdinc -I./arch/x86/include -include \
+             ./include/linux/kconfig.h -D__KERNEL__ -fmacro-prefix-map=./= -Wall -Wundef \
+             -Werror=strict-prototypes -fno-strict-aliasing -fshort-wchar -fno-PIE \
+             -std=gnu11 -mno-sse -m64 -falign-loops=1 -mno-80387 \
+             -mpreferred-stack-boundary=3 -mskip-rax-setup -mtune=generic -mno-red-zone \
+             -mcmodel=kernel -Wno-sign-compare -fno-asynchronous-unwind-tables \
+             -mindirect-branch=thunk-extern -mindirect-branch-register -mharden-sls=all \
+             -fpatchable-function-entry=16,16 -O2 --param=allow-store-data-races=0 \
+             -fstack-protector-strong -ftrivial-auto-var-init=zero -pg -mrecord-mcount \
+             -mfentry -DCC_USING_FENTRY -Wframe-larger-than=2048 -fconserve-stack -g \
+             -gdwarf-5 -DKBUILD_MODFILE=kernel/fork -c -o kernel/fork.o kernel/fork.c",
+            "/usr/bin/c++ -DQT_CORE_LIB -I/home/me/build -isystem /usr/include/qt -O2 -g \
+             -DNDEBUG -fPIC -fvisibility=hidden -fvisibility-inlines-hidden -Wall \
+             -Wextra -std=gnu++17 -Winvalid-pch -MD -MT CMakeFiles/x.dir/a.cpp.o -MF \
+             CMakeFiles/x.dir/a.cpp.o.d -o CMakeFiles/x.dir/a.cpp.o -c \
+             /home/me/src/a.cpp",
+            "clang++ -fcolor-diagnostics -stdlib=libc++ -fexperimental-new-pass-manager \
+             -pthread -faligned-new -fansi-escape-codes -Wthread-safety -D_LIBCPP \
+             -std=c++20 -c x.cc -o x.o",
+            "gcc -DHAVE_CONFIG_H -I. -g -O2 -MT foo.lo -MD -MP -MF .deps/foo.Tpo -c \
+             foo.c -fPIC -DPIC -o .libs/foo.o",
+            "gcc -fsanitize=address,undefined -fno-omit-frame-pointer \
+             -fno-sanitize-recover=all -c a.c -o a.o",
+        ];
+        for line in lines {
+            compile_of(line);
         }
     }
 

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::env;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -14,8 +14,9 @@ use tokio::sync::{Notify, watch};
 use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 
-use super::standin::{self as inventory, DefaultCompiler, Found, ToolchainCache};
 use super::state;
+use crate::fingerprint::cache::ToolchainCache;
+use crate::fingerprint::inventory::{self, DefaultCompiler, Found};
 
 /// Names in these directories, if there are any, are the only ones served: `distccd`'s list since
 /// 3.3, which `update-distcc-symlinks` fills.
@@ -107,10 +108,15 @@ impl Scanner {
 
     /// Finds every compiler. Takes seconds the first time: each is asked who it is.
     pub(crate) fn scan(&self) -> Inventory {
-        let mut cache = ToolchainCache::open(self.cache_file.as_deref());
+        let mut cache = match &self.cache_file {
+            Some(file) => ToolchainCache::open(file.clone()),
+            None => ToolchainCache::in_memory(),
+        };
         let found = inventory::scan(&self.path_dirs, &self.masquerade_dirs, &mut cache);
-        let search_path = env::join_paths(&self.path_dirs).unwrap_or_else(|_| OsString::new());
-        let cc = inventory::default_compiler(&search_path);
+        if let Err(error) = cache.save() {
+            warn!("cannot remember what the compilers are: {error}");
+        }
+        let cc = inventory::default_compiler(&self.path_dirs);
         Inventory { generation: generation_now(), found, cc }
     }
 

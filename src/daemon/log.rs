@@ -1,9 +1,11 @@
 //! The log: one line an event, `TIME distccd[PID] (part) text`, after the time as the original
 //! writes it. Control characters are escaped here, since much of what is logged came from peers.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::fchown;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,14 +28,24 @@ pub(crate) struct LogSink {
 }
 
 impl LogSink {
-    /// Appends to `path`, which is made if it is not there.
-    pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self { path: Some(path.to_owned()), file: Mutex::new(append(path)?) })
+    /// Appends to `path`; a file that is not there is made and handed over to `owner`, a user and
+    /// a group id.
+    pub(crate) fn open(path: &Path, owner: Option<(u32, u32)>) -> io::Result<Self> {
+        let file = match OpenOptions::new().append(true).create_new(true).open(path) {
+            Ok(file) => {
+                if let Some((uid, gid)) = owner {
+                    fchown(&file, Some(uid), Some(gid))?;
+                }
+                file
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => append(path)?,
+            Err(error) => return Err(error),
+        };
+        Ok(Self { path: Some(path.to_owned()), file: Mutex::new(file) })
     }
 
     /// Writes to what is standard error now, also after the process detached from it.
     pub(crate) fn stderr() -> io::Result<Self> {
-        use std::os::fd::AsFd;
         let stderr = io::stderr().as_fd().try_clone_to_owned()?;
         Ok(Self { path: None, file: Mutex::new(stderr.into()) })
     }
@@ -144,7 +156,7 @@ mod tests {
     fn a_line_has_time_process_part_and_no_control_characters() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("log");
-        let sink = Arc::new(LogSink::open(&path).unwrap());
+        let sink = Arc::new(LogSink::open(&path, None).unwrap());
         let subscriber = tracing_subscriber::fmt()
             .event_format(LineFormat)
             .with_writer(Arc::clone(&sink))

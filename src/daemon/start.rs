@@ -3,6 +3,8 @@
 //! Long-lived tasks: one per listener, the compiler scanner, the advertiser, and, started by the
 //! caller, the observer; one per connection.
 
+use std::fmt::{self, Display, Formatter};
+use std::io;
 use std::net::TcpListener as StdListener;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,12 +13,14 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
+use super::advert::{self, Reachability};
 use super::compiler::Surroundings;
 use super::compilers::{Inventory, Scanner, watch_compilers};
 use super::listener;
 use super::observe::Event;
 use super::server::{Identity, Phase, Programs, Server};
 use super::workspace::Workspace;
+use crate::discovery;
 use crate::policy::access::AccessList;
 use crate::wire::limits::Limits;
 
@@ -46,17 +50,54 @@ pub(crate) struct Config {
     pub(crate) limits: Limits,
     /// To the observer.
     pub(crate) events: mpsc::Sender<Event>,
+    /// Where to be found; none if we are not to be found by DNS-SD.
+    pub(crate) advertise: Option<Reachability>,
 }
 
-/// Serves until `phase` says that it is enough. The caller sees to it that `Stopping` follows
-/// `Draining` within [`DRAIN`].
+/// Why a daemon with bound listeners does not serve.
+#[derive(Debug)]
+pub(crate) enum RunError {
+    /// A listener is not usable.
+    Listener(io::Error),
+    /// Nobody would find us.
+    Advertise(discovery::Error),
+}
+
+impl Display for RunError {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listener(error) => write!(f, "cannot listen: {error}"),
+            Self::Advertise(error) => write!(f, "cannot advertise: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for RunError {}
+
+/// Serves until `phase` says that it is enough, calling `ready` once clients can find us. The
+/// caller sees to it that `Stopping` follows `Draining` within [`DRAIN`].
 pub(crate) async fn run(
     config: Config,
     listeners: Vec<StdListener>,
     phase: watch::Receiver<Phase>,
-) -> std::io::Result<()> {
+    ready: impl FnOnce(),
+) -> Result<(), RunError> {
+    let listeners = listeners
+        .into_iter()
+        .map(|listener| {
+            listener.set_nonblocking(true)?;
+            TcpListener::from_std(listener)
+        })
+        .collect::<io::Result<Vec<_>>>()
+        .map_err(RunError::Listener)?;
+    let advertiser = config
+        .advertise
+        .map(|reachability| advert::start(&config.identity, &config.inventory, reachability))
+        .transpose()
+        .map_err(RunError::Advertise)?;
     let (found, inventory) = watch::channel(Arc::new(config.inventory));
     let rescan = Arc::new(Notify::new());
+    let identity = config.identity.clone();
     let server = Arc::new(Server {
         slots: Arc::new(Semaphore::new(usize::from(config.identity.jobs))),
         identity: config.identity,
@@ -69,15 +110,18 @@ pub(crate) async fn run(
         workspace: config.workspace,
         surroundings: config.surroundings,
         limits: config.limits,
-        phase,
+        phase: phase.clone(),
     });
     let mut tasks = JoinSet::new();
     for listener in listeners {
-        listener.set_nonblocking(true)?;
-        let listener = TcpListener::from_std(listener)?;
         tasks.spawn(listener::serve(listener, Arc::clone(&server)));
     }
+    if let Some(advertiser) = advertiser {
+        let inventory = server.inventory.clone();
+        tasks.spawn(advert::follow(advertiser, identity, inventory, phase));
+    }
     let scanner = tokio::spawn(watch_compilers(config.scanner, found, rescan));
+    ready();
     while tasks.join_next().await.is_some() {}
     scanner.abort();
     Ok(())

@@ -2,7 +2,7 @@
 
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, chown};
 use std::path::Path;
 
 use tempfile::NamedTempFile;
@@ -14,9 +14,17 @@ const ID_FILE: &str = "node-id";
 /// What is known of the machine's compilers.
 pub(crate) const CACHE_FILE: &str = "toolchains";
 
-/// Makes the directory, with those above it, if it is not there.
-pub(crate) fn make_dir(dir: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o755).create(dir)
+/// Makes the directory, with those above it, if it is not there; a new one is handed over to
+/// `owner`, a user and a group id.
+pub(crate) fn make_dir(dir: &Path, owner: Option<(u32, u32)>) -> io::Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    DirBuilder::new().recursive(true).mode(0o755).create(dir)?;
+    match owner {
+        Some((uid, gid)) => chown(dir, Some(uid), Some(gid)),
+        None => Ok(()),
+    }
 }
 
 /// The id kept in `dir`, else a new one that is kept there from now on.
@@ -59,7 +67,7 @@ mod tests {
     fn the_id_stays_the_same() {
         let dir = tempfile::tempdir().unwrap();
         let state = dir.path().join("a/b");
-        make_dir(&state).unwrap();
+        make_dir(&state, None).unwrap();
         let id = node_id(&state).unwrap();
         assert_eq!(node_id(&state).unwrap(), id);
         assert_eq!(fs::read_to_string(state.join(ID_FILE)).unwrap(), format!("{id}\n"));

@@ -250,11 +250,12 @@ impl Listener {
 
     fn notice_change(&mut self, change: &DaemonEvent) {
         match change {
-            DaemonEvent::IpAdd(_) => {
+            // When one of two links goes down, the library drops what it heard there first, though
+            // the machine may be reached over the other link still.
+            DaemonEvent::IpAdd(_) | DaemonEvent::IpDel(_) => {
                 self.interfaces = interfaces::list();
                 self.ask_by(SETTLE);
             }
-            DaemonEvent::IpDel(_) => self.interfaces = interfaces::list(),
             DaemonEvent::Error(error) => warn!(%error, "mDNS browser"),
             _ => {}
         }

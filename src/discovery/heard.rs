@@ -11,6 +11,7 @@ const MAX_ADDRS: usize = 16;
 
 /// What the browser heard.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "nearly every event is the large one")]
 pub(crate) enum Heard {
     /// An instance is there, or says something new of itself.
     Up(HeardPeer),
@@ -179,7 +180,8 @@ mod tests {
 
     #[test]
     fn keeps_addresses_on_the_link_they_were_heard_on() {
-        let cases: [(&[(&str, u32)], &[&str]); 8] = [
+        type Case = (&'static [(&'static str, u32)], &'static [&'static str]);
+        let cases: [Case; 8] = [
             (&[("10.77.0.1", 2)], &["10.77.0.1:3632 eth0"]),
             (&[("10.77.0.1", 3)], &[]),
             (&[("10.77.0.1", 9)], &[]),

@@ -8,6 +8,7 @@
 
 pub(crate) mod advertise;
 pub(crate) mod browse;
+pub(crate) mod cluster;
 mod error;
 mod escape;
 pub(crate) mod heard;

@@ -351,10 +351,10 @@ mod tests {
 
     fn entry(number: usize) -> TcEntry {
         TcEntry {
-            family: if number % 2 == 0 { Family::Gcc } else { Family::Clang },
+            family: if number.is_multiple_of(2) { Family::Gcc } else { Family::Clang },
             version: format!("{}.2.0", 10 + number),
             target: "x86_64-linux-gnu".to_owned(),
-            assembler: (number % 2 == 0).then(|| "2.40".to_owned()),
+            assembler: number.is_multiple_of(2).then(|| "2.40".to_owned()),
             digest: format!("{number:04x}"),
         }
     }

@@ -357,6 +357,38 @@ mod tests {
         assert!(matches!(comments(&object), Err(ElfError::Truncated { .. })));
     }
 
+    /// Real objects, whole and cut anywhere.
+    #[test]
+    #[cfg(feature = "daemon")]
+    fn reads_objects_of_real_compilers() {
+        use std::process::Command;
+
+        for (compiler, option, class, mark) in [
+            ("gcc-12", "-m64", 2, "GCC: ("),
+            ("gcc-12", "-m32", 1, "GCC: ("),
+            ("clang-14", "-m64", 2, "clang version 14."),
+            ("clang-14", "--target=powerpc64-linux-gnu", 2, "clang version 14."),
+            ("clang-14", "--target=mips-linux-gnu", 1, "clang version 14."),
+        ] {
+            if !cfg!(target_arch = "x86_64") {
+                return super::super::testing::skip("these options are for an x86_64 compiler");
+            }
+            let Some(path) = super::super::testing::installed(compiler) else { continue };
+            let dir = tempfile::tempdir().unwrap();
+            let object = dir.path().join("x.o");
+            let command = [option, "-g", "-c", "-x", "cpp-output", "/dev/null", "-o"];
+            let status = Command::new(path).args(command).arg(&object).status().unwrap();
+            assert!(status.success(), "{compiler} {option}");
+            let object = std::fs::read(object).unwrap();
+            assert_eq!(object[4], class, "{compiler} {option}");
+            let found = comments(&object).unwrap();
+            assert!(found.len() == 1 && found[0].contains(mark), "{found:?}");
+            for len in 0..object.len() {
+                let _ = comments(&object[..len]);
+            }
+        }
+    }
+
     proptest! {
         #[test]
         fn never_panics_on_mutated_objects(

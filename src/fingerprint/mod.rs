@@ -7,7 +7,6 @@
 //! `cache` remembers the answers on disk, `inventory` finds all that this machine can offer.
 
 pub(crate) mod ident;
-pub(crate) mod toolchain;
 
 #[cfg(feature = "daemon")]
 pub(crate) mod cache;
@@ -27,8 +26,11 @@ pub(crate) mod stock;
 #[cfg(feature = "daemon")]
 mod testing;
 #[cfg(feature = "daemon")]
+pub(crate) mod toolchain;
+#[cfg(feature = "daemon")]
 pub(crate) mod verbose;
 #[cfg(feature = "daemon")]
 pub(crate) mod words;
 
+#[cfg(feature = "daemon")]
 pub(crate) use toolchain::{Driver, Family, Offered, Toolchain};

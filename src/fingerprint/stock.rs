@@ -46,6 +46,12 @@ pub(crate) fn ident_of(object: &[u8]) -> Option<String> {
     }
 }
 
+/// Blanks at the end stay, some builds of clang write one: objects are checked for the very string.
+fn kept(text: &str) -> String {
+    let shown = words::printable(text, MAX_IDENT);
+    if shown == text.trim() { text.to_owned() } else { shown }
+}
+
 /// Names under which `local` may be known on a stock peer, in the order to try them: as the job
 /// calls it, by version (`gcc-12`), by target and version, by target, and plain. Each costs one
 /// probe job, so there are no more. Of a compiler of another family only its own name.
@@ -94,6 +100,11 @@ fn series(family: &Family, version: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+    use std::process::Command;
+
+    use super::super::probe::probe_local;
+    use super::super::testing::{SYSTEM_PATH, installed};
     use super::*;
 
     fn local(family: Family, version: &str, target: &str) -> Toolchain {
@@ -146,6 +157,63 @@ mod tests {
         let line = |argv: Vec<Vec<u8>>| String::from_utf8(argv.join(&b' ')).unwrap();
         assert_eq!(line(probe_argv("gcc-12", Driver::C)), "gcc-12 -v -c probe.c -o probe.o");
         assert_eq!(line(probe_argv("g++", Driver::Cxx)), "g++ -v -c probe.cc -o probe.o");
+    }
+
+    /// A stock server runs a compiler just so, on a file of its own and in a language of its own.
+    fn answer(name: &str, driver: Driver, locale: &str) -> Option<(Toolchain, Toolchain)> {
+        let path = installed(name)?;
+        let dir = tempfile::tempdir().unwrap();
+        let suffix = if driver == Driver::C { "i" } else { "ii" };
+        let source = dir.path().join(format!("distccd_1.{suffix}"));
+        let object = dir.path().join("distccd_2.o");
+        std::fs::write(&source, PROBE_SOURCE).unwrap();
+        let output = Command::new(&path)
+            .args([OsStr::new("-v"), "-c".as_ref(), source.as_ref(), "-o".as_ref()])
+            .arg(&object)
+            .env("LC_ALL", "C.UTF-8")
+            .env("LANGUAGE", locale)
+            .output()
+            .unwrap();
+        let there = toolchain(&output.stderr, &std::fs::read(&object).unwrap()).unwrap();
+        Some((there, probe_local(&path, SYSTEM_PATH.as_ref()).unwrap().toolchain))
+    }
+
+    #[test]
+    fn sees_of_a_peer_what_a_local_probe_sees_but_the_digest() {
+        for (name, driver) in [
+            ("gcc-12", Driver::C),
+            ("g++-12", Driver::Cxx),
+            ("g++-11", Driver::Cxx),
+            ("clang-14", Driver::C),
+            ("clang++-14", Driver::Cxx),
+        ] {
+            for locale in ["en", "de", "zh_CN"] {
+                let Some((there, here)) = answer(name, driver, locale) else { continue };
+                assert_eq!(there, Toolchain { digest: [0; 16], ..here }, "{name} {locale}");
+            }
+        }
+    }
+
+    /// Captured from Debian 12's distccd 3.4, set to Japanese.
+    #[test]
+    fn reads_the_answer_of_a_stock_server() {
+        let stderr = include_bytes!("../../tests/data/stock/distccd-3.4-g++.stderr");
+        let object = include_bytes!("../../tests/data/stock/distccd-3.4-g++.o");
+        let there = toolchain(stderr, object).unwrap();
+        assert_eq!(there.to_string(), "gcc 12.2.0 x86_64-linux-gnu, as 2.40");
+        assert_eq!((&*there.distributor, &*there.revision), ("Debian", "12.2.0-14+deb12u1"));
+        assert_eq!(there.ident, "GCC: (Debian 12.2.0-14+deb12u1) 12.2.0");
+        assert!(there.configure.contains(&"--enable-default-pie".to_owned()));
+        assert!(there.configure.contains(&"-march=x86-64".to_owned()));
+    }
+
+    #[test]
+    fn keeps_the_mark_as_it_is() {
+        assert_eq!(kept("clang version 10.0.0 "), "clang version 10.0.0 ");
+        assert_eq!(kept("clang\u{1b}[2J"), "clang[2J");
+        assert_eq!(ident_of(b"L\x01coff").as_deref(), Some(""));
+        assert_eq!(ident_of(b""), None);
+        assert_eq!(ident_of(b"\x7fELF\x02\x01\x01"), None);
     }
 
     #[test]

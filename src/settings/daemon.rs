@@ -241,14 +241,18 @@ fn first_paragraph(report: &str) -> String {
 /// The answer to `--version`: name, version and host on the first line, then what is spoken; the
 /// original's test-suite checks the shape.
 pub(crate) fn version_text(program: &str) -> String {
-    let libc = if cfg!(target_env = "musl") { "musl" } else { "gnu" };
     format!(
-        "{program} {} {}-{}-{libc}\n  (protocols 1 and 2) (default port {DEFAULT_PORT})\n  \
+        "{program} {} {}\n  (protocols 1 and 2) (default port {DEFAULT_PORT})\n  \
          finds other machines by DNS-SD, service _distcc._tcp\n",
         env!("CARGO_PKG_VERSION"),
-        env::consts::ARCH,
-        env::consts::OS,
+        host_triple(),
     )
+}
+
+/// The machine type that this program was built for, as GNU writes it: `x86_64-linux-gnu`.
+pub(crate) fn host_triple() -> String {
+    let libc = if cfg!(target_env = "musl") { "musl" } else { "gnu" };
+    format!("{}-{}-{libc}", env::consts::ARCH, env::consts::OS)
 }
 
 /// What the daemon takes from its environment.

@@ -18,3 +18,8 @@ pub(crate) mod lzo;
 pub(crate) mod reply;
 pub(crate) mod request;
 pub(crate) mod token;
+
+#[cfg(test)]
+mod against_original;
+#[cfg(test)]
+pub(crate) mod testing;
