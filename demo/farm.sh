@@ -135,10 +135,12 @@ choose_mode() {
 
 cleanup() {
     trap '' INT TERM HUP
+    set +e
     local pid
     for pid in "${started[@]}"; do
-        kill -KILL "$pid" 2>/dev/null && wait "$pid" 2>/dev/null
-    done
+        kill -KILL "$pid"
+        wait "$pid"
+    done 2>/dev/null
     # What runs in the farm may for a moment still write.
     rm -rf "$work" 2>/dev/null || { sleep 1 && rm -rf "$work"; }
 }
@@ -249,7 +251,7 @@ path_of() { [ "$1" = museum ] && echo /run/farm/bin:/run/farm/museum/bin || echo
 on() { # host command...
     local host=$1 pid=${host_pid[$1]} here=/run/farm/$1
     shift
-    nsenter -t "$pid" -nmuip -- "$(command -v env)" -C "$here/home" -u MAKEFLAGS -u MAKELEVEL -u MFLAGS \
+    nsenter -t "$pid" -n -m -u -i -p -- "$(command -v env)" -C "$here/home" -u MAKEFLAGS -u MAKELEVEL -u MFLAGS \
         -u DISTCC_POLICY -u DISTCC_VERBOSE -u DISTCC_LOG -u XDG_RUNTIME_DIR -u XDG_STATE_HOME \
         PATH="$(path_of "$host")" HOME="$here/home" TMPDIR=/tmp DISTCC_DIR="$here/distcc" \
         STATE_DIRECTORY="$here/state" "$@"
@@ -332,6 +334,16 @@ compiled_by() { # host
         grep -cE 'COMPILE_OK .*\.(c|cpp)$' || true
 }
 
+# Shows how far make is, to people only.
+progress() { # units
+    local line begun=0
+    while read -r line; do
+        case $line in *' -c '*) begun=$((begun + 1)) ;; esac
+        [ ! -t 1 ] || printf '\r%d of %d begun ' "$begun" "$1"
+    done
+    [ ! -t 1 ] || printf '\r'
+}
+
 build() { # command prefix that runs something on desk
     local units seconds start host remote=0 count why hosts=(attic cellar museum)
     [ "$mode" != ports ] || hosts=(attic museum)
@@ -341,10 +353,11 @@ build() { # command prefix that runs something on desk
     units=$("$@" make -s count)
     say "make -j$jobs CC=\"distcc gcc\" CXX=\"distcc g++\"   ($units files of C and C++)"
     start=$(date +%s%N)
-    "$@" make -j$jobs CC="distcc gcc" CXX="distcc g++" >"$work/make.log" 2>&1 || {
+    "$@" make -j$jobs CC="distcc gcc" CXX="distcc g++" 2>&1 | tee "$work/make.log" | progress "$units" || {
         tail -20 "$work/make.log" >&2
         fail "the build failed"
     }
+    grep '^distcc\[' "$work/make.log" | head -5 || true
     seconds=$((($(date +%s%N) - start) / 100000000))
     printf 'built in %d.%d s; all hosts share the %d cores of this machine\n' \
         $((seconds / 10)) $((seconds % 10)) "$(nproc)"
