@@ -1,8 +1,14 @@
 //! Real networks: several hosts on one bridge, each in namespaces of its own.
 #![expect(clippy::unwrap_used, reason = "what goes wrong in a helper fails its test")]
 
+#[path = "../common/long.rs"]
+mod long;
 #[path = "../common/skip.rs"]
 mod skip;
 
 mod lab;
 mod lab_test;
+
+mod farm;
+mod five_hosts;
+mod mid_build;
