@@ -33,5 +33,14 @@ mod monitor;
 mod policy;
 
 pub use client::main as client_main;
+
+/// Runs `distccd`: the compile server, or with `--agent` as its first argument the per-user agent.
 #[cfg(feature = "daemon")]
-pub use daemon::main as distccd_main;
+#[must_use]
+pub fn distccd_main() -> std::process::ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|first| first == "--agent") {
+        agent::main()
+    } else {
+        daemon::main()
+    }
+}

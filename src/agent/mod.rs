@@ -1,1 +1,25 @@
 //! The per-user agent: knows the peers and every toolchain, applies the policy, hands out places.
+//!
+//! `start` binds the socket and detaches; `shell` is the one task that owns the [`books::Books`]
+//! and carries out what they ask for; `clients` holds one task per client, `ask` speaks to peers,
+//! `remembered` keeps the peers of the last time. The books decide and do no I/O: events in,
+//! actions out, time as an argument. Nobody outside imports the agent.
+
+mod ask;
+mod books;
+mod clients;
+mod decide;
+mod hearing;
+mod judge;
+mod local;
+mod peers;
+mod policies;
+mod remembered;
+mod shell;
+mod show;
+mod start;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use start::main;

@@ -1,1 +1,26 @@
 //! What is known of compiler command lines, pure: one option table for client and server.
+//!
+//! `table` holds the options and `options` finds them; `scan` decides for the client whether a
+//! command may be compiled elsewhere and `rewrite` makes the two commands that this takes; `vet`
+//! is the server's view of the same table. `sources` knows file names. Nothing here opens a file,
+//! reads the environment or logs. All three programs may import it.
+
+mod depfile;
+mod options;
+mod reason;
+mod rewrite;
+mod scan;
+mod sources;
+mod table;
+mod vet;
+
+#[cfg(test)]
+mod corpus;
+#[cfg(test)]
+mod stock;
+
+pub(crate) use reason::{LocalReason, Weight};
+pub(crate) use rewrite::{preprocess_argv, server_argv};
+pub(crate) use scan::{Compile, Kind, Output, Plan, expand_wp, scan};
+pub(crate) use sources::{Driver, Language, preprocessed_suffix};
+pub(crate) use vet::{Admitted, Refusal, vet};

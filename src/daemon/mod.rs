@@ -1,8 +1,29 @@
 //! The compile server, and the entry point of `distccd`.
 
+mod advert;
+mod answer;
+mod background;
+mod compiler;
+mod compilers;
+mod connection;
+mod failure;
+mod hello;
+mod job;
+mod launch;
+mod listener;
+mod log;
+mod observe;
+mod pid_file;
+mod server;
+mod start;
+mod state;
+#[cfg(test)]
+mod testing;
+mod workspace;
+
 use std::process::ExitCode;
 
-/// Runs `distccd`.
-pub fn main() -> ExitCode {
-    ExitCode::FAILURE
+/// Runs `distccd` as a compile server.
+pub(crate) fn main() -> ExitCode {
+    launch::main()
 }

@@ -1,4 +1,9 @@
-//! Configuration: what the user typed or wrote, checked. `hosts` is the host-list grammar, `env`
-//! the environment variables, `daemon` distccd's flags.
+//! Configuration: what the user typed or wrote, checked. `hosts` is the host-list grammar,
+//! `hosts_file` where a list comes from, `env` the environment variables, `daemon` distccd's flags.
 
+pub(crate) mod agent_socket;
+#[cfg(feature = "daemon")]
+pub(crate) mod daemon;
+pub(crate) mod env;
 pub(crate) mod hosts;
+pub(crate) mod hosts_file;

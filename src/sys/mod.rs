@@ -1,2 +1,10 @@
 //! The operating system: processes, limits, clocks, locks. The only folder where `unsafe` may
 //! stand; raw file descriptors never leave it.
+
+pub(crate) mod cores;
+#[cfg(feature = "daemon")]
+pub(crate) mod links;
+#[cfg(feature = "daemon")]
+pub(crate) mod privileges;
+#[cfg(feature = "daemon")]
+pub(crate) mod process;

@@ -207,6 +207,8 @@ pub(crate) struct Placement {
     pub(crate) compiler: Vec<u8>,
     /// What `.comment` of an ELF object from there must hold; none where nothing is known.
     pub(crate) ident: Option<String>,
+    /// As in [`LocalPlace::warnings`].
+    pub(crate) warnings: Vec<String>,
 }
 
 /// Permission to run a command on this machine.
@@ -215,7 +217,8 @@ pub(crate) struct LocalPlace {
     /// Why here, a lowercase fragment: `no host in the list can take it`.
     pub(crate) reason: String,
     /// Something the user should see at least once (a policy that does not parse, a hosts file
-    /// with an error): whole sentences, shown as warnings.
+    /// with an error): whole sentences, shown as warnings. The agent sends each at most once a
+    /// minute, so that a build of a thousand files does not repeat it a thousand times.
     pub(crate) warnings: Vec<String>,
     /// True if `localhost` was chosen from the host list: not a fallback, never refused by
     /// `DISTCC_FALLBACK=0`.

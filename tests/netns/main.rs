@@ -1,1 +1,8 @@
-//! netns tests.
+//! Real networks: several hosts on one bridge, each in namespaces of its own.
+#![expect(clippy::unwrap_used, reason = "what goes wrong in a helper fails its test")]
+
+#[path = "../common/skip.rs"]
+mod skip;
+
+mod lab;
+mod lab_test;

@@ -1,0 +1,191 @@
+//! Speaks to peers: the hello that tells ours from stock, and the probe job that makes a stock peer
+//! say what a compiler name stands for there. One short task per question; no state.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, lookup_host};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use crate::fingerprint::stock;
+use crate::fingerprint::{Driver, Toolchain};
+use crate::wire::control::HelloReply;
+use crate::wire::error::DecodeError;
+use crate::wire::hello::{HelloDecoder, encode_hello_request};
+use crate::wire::job::Protocol;
+use crate::wire::limits::Limits;
+use crate::wire::reply::{ReplyDecoder, ReplyStep};
+use crate::wire::request::{encode_request_head, encode_source};
+
+/// For one address; a machine on the local network that is up answers in a few milliseconds.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
+/// Between the first byte sent and the whole answer to a hello.
+const HELLO_DEADLINE: Duration = Duration::from_secs(5);
+/// For the probe job: a stock server may have to wait for one of its children.
+const PROBE_DEADLINE: Duration = Duration::from_secs(20);
+/// The object of an empty source is about a kilobyte.
+const MAX_PROBE_OBJECT: usize = 1 << 20;
+/// A head start that the better address gets over the next one.
+const STAGGER: Duration = Duration::from_millis(150);
+
+/// What a peer answered to a hello.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// One of ours, by way of this address.
+    Ours(SocketAddr, Box<HelloReply>),
+    /// It closed: a stock server.
+    Stock(SocketAddr),
+    /// No answer.
+    Failed(String),
+}
+
+/// What a stock peer answered to a probe job.
+#[derive(Debug)]
+pub(super) enum Probed {
+    /// The name stands for this.
+    Known(Box<Toolchain>),
+    /// It closed, or answered what no compiler answers.
+    Absent,
+    /// It could not be reached or did not finish.
+    Failed(String),
+}
+
+/// The addresses of a listed host; numeric ones, with or without a scope, cost no look-up.
+pub(super) async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
+    let target =
+        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
+    let found = lookup_host(&target).await.map_err(|e| format!("cannot resolve {host}: {e}"))?;
+    let addrs: Vec<SocketAddr> = found.collect();
+    if addrs.is_empty() { Err(format!("{host} has no address")) } else { Ok(addrs) }
+}
+
+/// Asks the peer at one of `addrs` who it is; the first address that connects is used.
+pub(super) async fn hello(addrs: &[SocketAddr]) -> Answer {
+    let (mut stream, addr) = match connect(addrs).await {
+        Ok(connected) => connected,
+        Err(reason) => return Answer::Failed(reason),
+    };
+    match timeout(HELLO_DEADLINE, converse_hello(&mut stream)).await {
+        Err(_) => Answer::Failed("no answer to a hello".to_owned()),
+        Ok(Ok(Some(reply))) => Answer::Ours(addr, Box::new(reply)),
+        Ok(Ok(None)) => Answer::Stock(addr),
+        Ok(Err(e)) => Answer::Failed(e.to_string()),
+    }
+}
+
+/// Runs `name -v -c` on a source of one empty line at the stock peer.
+pub(super) async fn probe(addr: SocketAddr, name: &str) -> Probed {
+    let (mut stream, _) = match connect(&[addr]).await {
+        Ok(connected) => connected,
+        Err(reason) => return Probed::Failed(reason),
+    };
+    match timeout(PROBE_DEADLINE, converse_probe(&mut stream, name)).await {
+        Err(_) => Probed::Failed("no answer to a probe job".to_owned()),
+        Ok(Ok(Some(toolchain))) => Probed::Known(Box::new(toolchain)),
+        Ok(Ok(None)) => Probed::Absent,
+        Ok(Err(e)) => Probed::Failed(e.to_string()),
+    }
+}
+
+async fn connect(addrs: &[SocketAddr]) -> Result<(TcpStream, SocketAddr), String> {
+    let mut attempts = JoinSet::new();
+    for (position, addr) in addrs.iter().copied().enumerate() {
+        attempts.spawn(async move {
+            sleep(STAGGER.saturating_mul(u32::try_from(position).unwrap_or(u32::MAX))).await;
+            match timeout(CONNECT_DEADLINE, TcpStream::connect(addr)).await {
+                Err(_) => Err(format!("{addr}: no answer")),
+                Ok(Err(e)) => Err(format!("{addr}: {e}")),
+                Ok(Ok(stream)) => Ok((stream, addr)),
+            }
+        });
+    }
+    let mut reason = "no address".to_owned();
+    while let Some(attempt) = attempts.join_next().await {
+        match attempt {
+            Ok(Ok(connected)) => return Ok(connected),
+            Ok(Err(failure)) => reason = failure,
+            Err(_) => {}
+        }
+    }
+    Err(reason)
+}
+
+/// `None`: the peer closed without a byte, as a stock server does.
+async fn converse_hello(stream: &mut TcpStream) -> io::Result<Option<HelloReply>> {
+    if let Err(e) = stream.write_all(&encode_hello_request()).await {
+        return closed(e).map(|()| None);
+    }
+    let mut decoder = HelloDecoder::new();
+    let mut buffer = [0; 16 << 10];
+    loop {
+        let read = match stream.read(&mut buffer).await {
+            Ok(read) => read,
+            Err(e) => return closed(e).map(|()| None),
+        };
+        if read == 0 {
+            return match decoder.eof() {
+                Err(DecodeError::NoBytes) | Ok(()) => Ok(None),
+                Err(e) => Err(nonsense(&e)),
+            };
+        }
+        if let Some(reply) = decoder.feed(&mut &buffer[..read]).map_err(|e| nonsense(&e))? {
+            return Ok(Some(reply));
+        }
+    }
+}
+
+/// `None`: the peer refused the job, or its answer is none of a compiler.
+async fn converse_probe(stream: &mut TcpStream, name: &str) -> io::Result<Option<Toolchain>> {
+    let argv = stock::probe_argv(name, Driver::of_name(name));
+    let mut request = encode_request_head(Protocol::Plain, &argv);
+    let source = encode_source(Protocol::Plain, stock::PROBE_SOURCE);
+    request.extend(source.map_err(|e| io::Error::other(format!("source of {} bytes", e.len)))?);
+    if let Err(e) = stream.write_all(&request).await {
+        return closed(e).map(|()| None);
+    }
+    let limits = Limits { object: MAX_PROBE_OBJECT, ..Limits::default() };
+    let mut decoder = ReplyDecoder::new(Protocol::Plain, limits);
+    let (mut head, mut object) = (None, Vec::new());
+    let mut buffer = [0; 16 << 10];
+    loop {
+        let read = match stream.read(&mut buffer).await {
+            Ok(read) => read,
+            Err(e) => return closed(e).map(|()| None),
+        };
+        if read == 0 {
+            return match decoder.eof() {
+                Err(DecodeError::NoBytes) => Ok(None),
+                Err(e) => Err(nonsense(&e)),
+                Ok(()) => Ok(None),
+            };
+        }
+        let mut input = &buffer[..read];
+        loop {
+            match decoder.feed(&mut input).map_err(|e| nonsense(&e))? {
+                ReplyStep::NeedMore => break,
+                ReplyStep::Head(answer) => head = Some(answer),
+                ReplyStep::Object(piece) => object.extend_from_slice(&piece),
+                ReplyStep::Done => {
+                    return Ok(head
+                        .filter(|head| head.status.success())
+                        .and_then(|head| stock::toolchain(&head.stderr, &object)));
+                }
+            }
+        }
+    }
+}
+
+/// A peer that closes with our bytes unread resets the connection: that is its refusal.
+fn closed(error: io::Error) -> io::Result<()> {
+    match error.kind() {
+        io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Ok(()),
+        _ => Err(error),
+    }
+}
+
+fn nonsense(error: &DecodeError) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("nonsense in the answer: {error}"))
+}

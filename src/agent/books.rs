@@ -1,0 +1,238 @@
+//! The agent's books: peers, local compilers, clients and their places. Events change them and
+//! yield [`Action`]s; no I/O, and time only as an argument. `decide` answers who waits, `hearing`
+//! takes in what is learned of peers; here stand the clients and what they hold.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::mem;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Instant;
+
+use super::decide::SHOW_PATIENCE;
+use super::judge::{LocalCompiler, Scene};
+use super::local::LocalSlots;
+use super::peers::{Peer, PeerKey};
+use crate::discovery::cluster::{Cluster, NodeKey};
+use crate::policy::file::Policy;
+use crate::settings::hosts::HostList;
+use crate::wire::control::{
+    AgentMessage, CompilerQuery, JobReport, LocalPurpose, PlaceRequest, ShowRequest,
+};
+
+/// Names a connection of a client; never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct ClientId(pub(super) u64);
+
+/// What the shell must do.
+#[derive(Debug)]
+pub(super) enum Action {
+    /// Send this to the client.
+    Tell(ClientId, AgentMessage),
+    /// Ask the peer who it is, at one of these addresses.
+    Hello(PeerKey, Vec<SocketAddr>),
+    /// Resolve the listed host, then ask it who it is.
+    ResolveAndHello(PeerKey, String, u16),
+    /// Ask the stock peer what this compiler name stands for.
+    Probe(PeerKey, SocketAddr, String),
+    /// Find out what this local compiler is.
+    Identify(CompilerQuery),
+    /// Somebody uses `+zeroconf`: look for peers, beginning with those of the last time.
+    Browse,
+    /// The discovered peers that answer have changed: keep them for the next time.
+    Remember,
+}
+
+/// The policy in force for a request, as the shell read it.
+#[derive(Clone, Debug)]
+pub(super) struct InForce {
+    /// The policy, or whole sentences saying what is wrong with it.
+    pub(super) policy: Result<Rc<Policy>, Vec<String>>,
+    /// A path, or `built in`.
+    pub(super) origin: String,
+}
+
+/// What a waiting client wants.
+#[derive(Debug)]
+pub(super) enum Question {
+    Place(PlaceRequest, InForce),
+    Local(LocalPurpose, Option<u16>),
+    Show(ShowRequest, InForce),
+}
+
+/// A connected client and what it holds.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) question: Option<Rc<Question>>,
+    pub(super) asked_at: Instant,
+    /// The peer that holds a place of this client, and the compiler's name sent there.
+    pub(super) place: Option<(PeerKey, String)>,
+    pub(super) holds_local_slot: bool,
+    pub(super) holds_listed_local: bool,
+}
+
+/// Everything the agent knows.
+pub(super) struct Books {
+    pub(super) peers: BTreeMap<PeerKey, Peer>,
+    pub(super) listed: HashMap<(String, u16), PeerKey>,
+    pub(super) discovered: HashMap<NodeKey, PeerKey>,
+    pub(super) next_peer: u64,
+    pub(super) cluster: Cluster,
+    pub(super) compilers: HashMap<CompilerQuery, LocalCompiler>,
+    pub(super) clients: HashMap<ClientId, Client>,
+    pub(super) waiting: VecDeque<ClientId>,
+    pub(super) local: LocalSlots,
+    pub(super) listed_local_in_use: u16,
+    pub(super) lists: HashMap<String, Rc<HostList>>,
+    /// Somebody has used `+zeroconf`.
+    pub(super) browsing: bool,
+    /// Until then a compile waits for discovered hosts; none before anybody used `+zeroconf`.
+    pub(super) settle_at: Option<Instant>,
+    pub(super) scene: Scene,
+    pub(super) warned: HashMap<String, Instant>,
+    pub(super) placements: u64,
+    pub(super) actions: Vec<Action>,
+}
+
+impl Books {
+    /// Empty books of a machine with `cores` usable cores.
+    pub(super) fn new(cores: u16) -> Self {
+        Self {
+            peers: BTreeMap::new(),
+            listed: HashMap::new(),
+            discovered: HashMap::new(),
+            next_peer: 0,
+            cluster: Cluster::default(),
+            compilers: HashMap::new(),
+            clients: HashMap::new(),
+            waiting: VecDeque::new(),
+            local: LocalSlots::new(cores),
+            listed_local_in_use: 0,
+            lists: HashMap::new(),
+            browsing: false,
+            settle_at: None,
+            scene: Scene::default(),
+            warned: HashMap::new(),
+            placements: 0,
+            actions: Vec::new(),
+        }
+    }
+
+    /// What there is to do since the last call.
+    pub(super) fn take_actions(&mut self) -> Vec<Action> {
+        mem::take(&mut self.actions)
+    }
+
+    /// When [`Books::tick`] wants to be called next, whatever happens.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        let retries = self.peers.values().filter_map(Peer::retry_at);
+        let patience = self.waiting.iter().filter_map(|id| {
+            let client = self.clients.get(id)?;
+            let shows = matches!(client.question.as_deref(), Some(Question::Show(..)));
+            shows.then(|| client.asked_at + SHOW_PATIENCE)
+        });
+        retries.chain(patience).chain(self.settle_at).min()
+    }
+
+    /// A deadline has passed.
+    pub(super) fn tick(&mut self, now: Instant) {
+        if self.settle_at.is_some_and(|at| at <= now) {
+            self.settle_at = None;
+        }
+        self.retry_silent(now);
+        self.serve_waiting(now);
+    }
+
+    /// Is nobody connected?
+    pub(super) fn is_idle(&self) -> bool {
+        self.clients.is_empty()
+    }
+
+    /// A client has connected.
+    pub(super) fn came(&mut self, now: Instant, id: ClientId) {
+        let client = Client {
+            question: None,
+            asked_at: now,
+            place: None,
+            holds_local_slot: false,
+            holds_listed_local: false,
+        };
+        self.clients.insert(id, client);
+    }
+
+    /// A client's connection has ended: whatever it held is free.
+    pub(super) fn left(&mut self, now: Instant, id: ClientId) {
+        self.answered(id);
+        self.release(id);
+        self.clients.remove(&id);
+        self.serve_waiting(now);
+    }
+
+    /// A client asks something; what it held before is free.
+    pub(super) fn asks(&mut self, now: Instant, id: ClientId, question: Question) {
+        self.release(id);
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        client.question = Some(Rc::new(question));
+        client.asked_at = now;
+        if !self.waiting.contains(&id) {
+            self.waiting.push_back(id);
+        }
+        self.serve_waiting(now);
+    }
+
+    /// A client has preprocessed its source.
+    pub(super) fn preprocessed(&mut self, now: Instant, id: ClientId) {
+        self.release_local_slot(id);
+        self.serve_waiting(now);
+    }
+
+    /// A client tells how its job ended.
+    pub(super) fn reported(&mut self, now: Instant, id: ClientId, report: JobReport) {
+        let place = self.clients.get(&id).and_then(|client| client.place.clone());
+        self.release(id);
+        if let Some((key, name)) = place {
+            self.learn(now, key, &name, report);
+        }
+        self.serve_waiting(now);
+    }
+
+    fn learn(&mut self, now: Instant, key: PeerKey, name: &str, report: JobReport) {
+        let Some(peer) = self.peers.get_mut(&key) else { return };
+        match report {
+            JobReport::Ran => return peer.ran(),
+            JobReport::Abandoned => return,
+            JobReport::HostFailed { reason } => peer.failed(now, reason),
+            JobReport::Refused => peer.refused(now, name),
+            JobReport::WrongCompiler { found } => peer.made_wrong_object(name, found),
+        }
+        self.ask(key);
+    }
+
+    /// The question of this client needs no answer any more.
+    pub(super) fn answered(&mut self, id: ClientId) {
+        self.waiting.retain(|waiting| *waiting != id);
+        if let Some(client) = self.clients.get_mut(&id) {
+            client.question = None;
+        }
+    }
+
+    fn release(&mut self, id: ClientId) {
+        self.release_local_slot(id);
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        if let Some((key, _)) = client.place.take()
+            && let Some(peer) = self.peers.get_mut(&key)
+        {
+            peer.in_use = peer.in_use.saturating_sub(1);
+        }
+        if mem::take(&mut client.holds_listed_local) {
+            self.listed_local_in_use = self.listed_local_in_use.saturating_sub(1);
+        }
+    }
+
+    fn release_local_slot(&mut self, id: ClientId) {
+        if let Some(client) = self.clients.get_mut(&id)
+            && mem::take(&mut client.holds_local_slot)
+        {
+            self.local.release();
+        }
+    }
+}

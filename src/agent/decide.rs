@@ -1,0 +1,430 @@
+//! The decisions of the books: who of the waiting gets what, and which hosts of a list may take it.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::books::{Action, Books, ClientId, InForce, Question};
+use super::judge::{self, Judgement, LocalCompiler, Match};
+use super::local::limit_for;
+use super::peers::{Peer, PeerKey};
+use super::show;
+use crate::policy::file::Policy;
+use crate::policy::placement::{self, Load, Order};
+use crate::settings::hosts::{self, HostEntry, HostList, TcpHost};
+use crate::wire::control::{
+    AgentMessage, CompilerQuery, HostsText, LocalPlace, LocalPurpose, PlaceRequest, Placement,
+    ShowRequest,
+};
+
+/// For how long a list of hosts waits for peers that have not answered yet.
+pub(super) const SHOW_PATIENCE: Duration = Duration::from_secs(4);
+/// A warning is repeated to clients at most this often.
+const WARN_EVERY: Duration = Duration::from_secs(60);
+/// Host lists remembered in parsed form.
+const MAX_LISTS: usize = 64;
+
+/// A host of a list, judged for one compiler.
+#[derive(Clone)]
+pub(super) struct Seat {
+    pub(super) who: Who,
+    pub(super) slots: u16,
+    pub(super) judgement: Judgement,
+}
+
+/// Which host a [`Seat`] is.
+#[derive(Clone)]
+pub(super) enum Who {
+    /// `localhost`.
+    ThisMachine,
+    /// A peer, with its token if it stands in the list itself.
+    Peer(PeerKey, Option<TcpHost>),
+    /// A host listed in a form that we do not serve.
+    Unsupported(String),
+}
+
+/// Seats of equal requests within one round of answers.
+#[derive(Default)]
+pub(super) struct SeatCache(HashMap<(HostsText, CompilerQuery, String), Rc<Vec<Seat>>>);
+
+/// Is this local place one that the user listed?
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Listed {
+    Yes,
+    No,
+}
+
+impl Books {
+    /// Answers whom it can, in the order of arrival.
+    pub(super) fn serve_waiting(&mut self, now: Instant) {
+        let mut cache = SeatCache::default();
+        for id in self.waiting.clone() {
+            if let Some(message) = self.decide(now, id, &mut cache) {
+                self.answered(id);
+                self.actions.push(Action::Tell(id, message));
+            }
+        }
+    }
+
+    fn decide(
+        &mut self,
+        now: Instant,
+        id: ClientId,
+        cache: &mut SeatCache,
+    ) -> Option<AgentMessage> {
+        let question = self.clients.get(&id)?.question.clone()?;
+        match &*question {
+            Question::Local(purpose, limit) => {
+                let what = match purpose {
+                    LocalPurpose::Compile => "the command does not travel",
+                    LocalPurpose::Preprocess => "preprocessing is done here",
+                };
+                self.grant_local(id, *limit, what.to_owned(), Vec::new(), Listed::No)
+            }
+            Question::Place(request, in_force) => {
+                self.decide_place(now, id, request, in_force, cache)
+            }
+            Question::Show(request, in_force) => self.decide_show(now, id, request, in_force),
+        }
+    }
+
+    fn decide_place(
+        &mut self,
+        now: Instant,
+        id: ClientId,
+        request: &PlaceRequest,
+        in_force: &InForce,
+        cache: &mut SeatCache,
+    ) -> Option<AgentMessage> {
+        let list = self.parsed(&request.hosts);
+        let policy = match &in_force.policy {
+            Ok(policy) => Rc::clone(policy),
+            Err(problems) => {
+                let warnings = self.due_warnings(now, problems);
+                let reason = format!("nothing is distributed while {} is wrong", in_force.origin);
+                return self.grant_local(id, list.localslots, reason, warnings, Listed::No);
+            }
+        };
+        if list.entries.contains(&HostEntry::Zeroconf) {
+            // Before the compiler here is known: both take time.
+            self.browse(now);
+        }
+        let local = match self.compiler(&request.compiler).clone() {
+            LocalCompiler::Identifying => return None,
+            LocalCompiler::Unknown(reason) => {
+                return self.grant_local(id, list.localslots, reason, Vec::new(), Listed::No);
+            }
+            known @ LocalCompiler::Known(..) => known,
+        };
+        let key = (request.hosts.clone(), request.compiler.clone(), in_force.origin.clone());
+        let seats = match cache.0.get(&key) {
+            Some(seats) => Rc::clone(seats),
+            None => {
+                let seats = Rc::new(self.seats(now, &list, &request.compiler, &local, &policy));
+                cache.0.insert(key, Rc::clone(&seats));
+                seats
+            }
+        };
+        self.place_among(now, id, request, &list, &seats)
+    }
+
+    fn place_among(
+        &mut self,
+        now: Instant,
+        id: ClientId,
+        request: &PlaceRequest,
+        list: &HostList,
+        seats: &[Seat],
+    ) -> Option<AgentMessage> {
+        let usable: Vec<(&Seat, &Match)> = seats
+            .iter()
+            .filter(|seat| !self.is_avoided(seat, &request.avoid))
+            .filter_map(|seat| match &seat.judgement {
+                Judgement::Usable(matched) => Some((seat, matched)),
+                _ => None,
+            })
+            .collect();
+        if usable.is_empty() {
+            if self.may_still_come(now, list, seats, &request.avoid) {
+                return None;
+            }
+            let reason = why_none(seats, list, &request.avoid);
+            let warnings = self.due_warnings(now, &list_problems(&request.hosts.origin, list));
+            return self.grant_local(id, list.localslots, reason, warnings, Listed::No);
+        }
+        let loads: Vec<Load> = usable.iter().map(|(seat, _)| self.load(seat)).collect();
+        let order = if list.randomize { Order::Random(self.placements) } else { Order::Listed };
+        let (seat, matched) = usable[placement::choose(&loads, order)?];
+        match &seat.who {
+            Who::ThisMachine => self.grant_local(
+                id,
+                list.localslots,
+                "localhost is in the list".to_owned(),
+                Vec::new(),
+                Listed::Yes,
+            ),
+            Who::Peer(key, listed) => {
+                self.grant_peer(now, id, *key, listed.as_ref(), matched, list, request)
+            }
+            Who::Unsupported(_) => None,
+        }
+    }
+
+    /// Is it worth waiting although no host is usable at this moment?
+    fn may_still_come(&self, now: Instant, list: &HostList, seats: &[Seat], avoid: &[u64]) -> bool {
+        let pending = |seat: &&Seat| {
+            matches!(seat.judgement, Judgement::Pending { .. }) && !self.is_avoided(seat, avoid)
+        };
+        // A listed host is worth the wait that its deadlines bound; a discovered one only within
+        // the time that the first compile waits for peers at all.
+        let listed = |seat: &Seat| matches!(seat.who, Who::Peer(_, Some(_)));
+        let settling = list.entries.contains(&HostEntry::Zeroconf)
+            && self.settle_at.is_some_and(|at| at > now)
+            && avoid.is_empty();
+        settling || seats.iter().filter(pending).any(listed)
+    }
+
+    fn is_avoided(&self, seat: &Seat, avoid: &[u64]) -> bool {
+        matches!(&seat.who, Who::Peer(key, _) if avoid.contains(&key.0))
+    }
+
+    fn load(&self, seat: &Seat) -> Load {
+        let in_use = match &seat.who {
+            Who::ThisMachine => self.listed_local_in_use,
+            Who::Peer(key, _) => self.peers.get(key).map_or(0, |peer| peer.in_use),
+            Who::Unsupported(_) => 0,
+        };
+        Load { in_use, slots: seat.slots }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one grant, everything it is made of")]
+    fn grant_peer(
+        &mut self,
+        now: Instant,
+        id: ClientId,
+        key: PeerKey,
+        listed: Option<&TcpHost>,
+        matched: &Match,
+        list: &HostList,
+        request: &PlaceRequest,
+    ) -> Option<AgentMessage> {
+        if !self.local.take(limit_for(LocalPurpose::Preprocess, list)) {
+            return None;
+        }
+        let warnings = self.due_warnings(now, &list_problems(&request.hosts.origin, list));
+        let peer = self.peers.get_mut(&key)?;
+        peer.in_use += 1;
+        let placement = Placement {
+            key: key.0,
+            host: listed.map_or_else(|| peer.host_port(), |host| host.token.clone()),
+            addrs: matched.addrs.clone(),
+            protocol: protocol(peer, listed),
+            compiler: matched.name.clone().into_bytes(),
+            ident: Some(matched.ident.clone()).filter(|ident| !ident.is_empty()),
+            warnings,
+        };
+        self.placements += 1;
+        let client = self.clients.get_mut(&id)?;
+        client.holds_local_slot = true;
+        client.place = Some((key, matched.name.clone()));
+        Some(AgentMessage::Placed(placement))
+    }
+
+    fn grant_local(
+        &mut self,
+        id: ClientId,
+        limit: Option<u16>,
+        reason: String,
+        warnings: Vec<String>,
+        listed: Listed,
+    ) -> Option<AgentMessage> {
+        if !self.local.take(limit) {
+            return None;
+        }
+        let client = self.clients.get_mut(&id)?;
+        client.holds_local_slot = true;
+        if listed == Listed::Yes {
+            client.holds_listed_local = true;
+            self.listed_local_in_use += 1;
+        }
+        let listed = listed == Listed::Yes;
+        Some(AgentMessage::Local(LocalPlace { reason, warnings, listed }))
+    }
+
+    fn decide_show(
+        &mut self,
+        now: Instant,
+        id: ClientId,
+        request: &ShowRequest,
+        in_force: &InForce,
+    ) -> Option<AgentMessage> {
+        let asked_at = self.clients.get(&id)?.asked_at;
+        let patient = now < asked_at + SHOW_PATIENCE;
+        let list = self.parsed(&request.hosts);
+        let compilers: Vec<LocalCompiler> =
+            request.compilers.iter().map(|query| self.compiler(query).clone()).collect();
+        let identifying =
+            compilers.iter().any(|compiler| matches!(compiler, LocalCompiler::Identifying));
+        let policy = match &in_force.policy {
+            Ok(policy) => Rc::clone(policy),
+            Err(_) => Rc::new(Policy::built_in()),
+        };
+        let columns: Vec<Vec<Seat>> = request
+            .compilers
+            .iter()
+            .zip(&compilers)
+            .map(|(query, local)| self.seats(now, &list, query, local, &policy))
+            .collect();
+        let pending = columns
+            .iter()
+            .flatten()
+            .any(|seat| matches!(seat.judgement, Judgement::Pending { .. }));
+        let settling = list.entries.contains(&HostEntry::Zeroconf)
+            && self.settle_at.is_some_and(|at| at > now);
+        if patient && (identifying || pending || settling) {
+            return None;
+        }
+        let problems = list_problems(&request.hosts.origin, &list);
+        Some(AgentMessage::Hosts(show::answer(self, &columns, &compilers, in_force, problems)))
+    }
+
+    /// The hosts of the list, discovered ones where `+zeroconf` stands, judged for one compiler.
+    /// Peers that have to be asked something for it are asked.
+    fn seats(
+        &mut self,
+        now: Instant,
+        list: &HostList,
+        query: &CompilerQuery,
+        local: &LocalCompiler,
+        policy: &Policy,
+    ) -> Vec<Seat> {
+        let mut seats = Vec::new();
+        for entry in &list.entries {
+            match entry {
+                HostEntry::Localhost { slots } => seats.push(Seat {
+                    who: Who::ThisMachine,
+                    slots: (*slots).min(self.local.cores()),
+                    judgement: Judgement::this_machine(),
+                }),
+                HostEntry::Ssh(host) => seats.push(Seat {
+                    who: Who::Unsupported(host.token.clone()),
+                    slots: host.slots,
+                    judgement: Judgement::excluded("hosts reached by ssh are not supported yet"),
+                }),
+                HostEntry::Tcp(host) => {
+                    let key = self.listed_peer(&host.host, host.port);
+                    seats.push(Seat {
+                        who: Who::Peer(key, Some(host.clone())),
+                        slots: host.slots,
+                        judgement: self.judge(now, key, Some(host), query, local, policy),
+                    });
+                }
+                HostEntry::Zeroconf => {
+                    self.browse(now);
+                    for key in self.discovered_peers() {
+                        if seats.iter().any(|seat| self.is_same_node(seat, key)) {
+                            continue;
+                        }
+                        let slots = self.peers[&key].discovered_slots();
+                        let judgement = self.judge(now, key, None, query, local, policy);
+                        seats.push(Seat { who: Who::Peer(key, None), slots, judgement });
+                    }
+                }
+            }
+        }
+        seats
+    }
+
+    fn is_same_node(&self, seat: &Seat, key: PeerKey) -> bool {
+        let Who::Peer(seated, _) = &seat.who else { return false };
+        match (self.peers.get(seated), self.peers.get(&key)) {
+            (Some(seated), Some(other)) => seated.is_same_node(other),
+            _ => false,
+        }
+    }
+
+    fn judge(
+        &mut self,
+        now: Instant,
+        key: PeerKey,
+        listed: Option<&TcpHost>,
+        query: &CompilerQuery,
+        local: &LocalCompiler,
+        policy: &Policy,
+    ) -> Judgement {
+        let peer = &self.peers[&key];
+        let judgement =
+            judge::judge(now, (peer, listed), (&judge::name_of(query), local), policy, &self.scene);
+        if let Judgement::Pending { probe: Some(name), .. } = &judgement {
+            self.probe(key, name);
+        }
+        judgement
+    }
+
+    /// What is known of a local compiler; asks once if nothing is.
+    fn compiler(&mut self, query: &CompilerQuery) -> &LocalCompiler {
+        let actions = &mut self.actions;
+        self.compilers.entry(query.clone()).or_insert_with(|| {
+            actions.push(Action::Identify(query.clone()));
+            LocalCompiler::Identifying
+        })
+    }
+
+    fn parsed(&mut self, hosts: &HostsText) -> Rc<HostList> {
+        if let Some(list) = self.lists.get(&hosts.text) {
+            return Rc::clone(list);
+        }
+        if self.lists.len() >= MAX_LISTS {
+            self.lists.clear();
+        }
+        let list = Rc::new(hosts::parse(&hosts.text));
+        self.lists.insert(hosts.text.clone(), Rc::clone(&list));
+        list
+    }
+
+    /// Those of `warnings` that were not given within the last minute.
+    fn due_warnings(&mut self, now: Instant, warnings: &[String]) -> Vec<String> {
+        self.warned.retain(|_, at| now < *at + WARN_EVERY);
+        let due: Vec<String> =
+            warnings.iter().filter(|text| !self.warned.contains_key(*text)).cloned().collect();
+        self.warned.extend(due.iter().map(|text| (text.clone(), now)));
+        due
+    }
+}
+
+fn protocol(peer: &Peer, listed: Option<&TcpHost>) -> u32 {
+    let lzo = match listed {
+        Some(host) => host.options.lzo,
+        None => peer.has_feature("lzo"),
+    };
+    if lzo { 2 } else { 1 }
+}
+
+fn list_problems(origin: &str, list: &HostList) -> Vec<String> {
+    list.problems
+        .iter()
+        .map(|p| format!("{origin}:{}: \"{}\": expected {}", p.line, p.token, p.expected))
+        .collect()
+}
+
+/// Why no host takes the job, for a person.
+fn why_none(seats: &[Seat], list: &HostList, avoid: &[u64]) -> String {
+    if !avoid.is_empty() {
+        return "every host that could take it failed".to_owned();
+    }
+    let mut reasons = seats.iter().filter_map(|seat| match &seat.judgement {
+        Judgement::Excluded { reason, .. } => Some(reason.as_str()),
+        Judgement::Pending { what, .. } => Some(what.as_str()),
+        Judgement::Usable(_) => None,
+    });
+    match reasons.next() {
+        None if list.entries.contains(&HostEntry::Zeroconf) => {
+            "no host was found on this network".to_owned()
+        }
+        None => "the host list names no host".to_owned(),
+        Some(first) => match reasons.count() {
+            0 => format!("its only host is left out: {first}"),
+            more => format!("all {} hosts are left out, the first: {first}", more + 1),
+        },
+    }
+}

@@ -1,0 +1,275 @@
+//! What the books learn of peers and compilers: discovery, answers to questions, identities.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use super::ask::{Answer, Probed};
+use super::books::{Action, Books};
+use super::judge::LocalCompiler;
+use super::peers::{Origin, Peer, PeerAddr, PeerKey, State, StockName};
+use super::remembered::RememberedPeer;
+use crate::discovery::cluster::{Change, Node, NodeKey};
+use crate::discovery::heard::Heard;
+use crate::fingerprint::probe;
+use crate::wire::control::CompilerQuery;
+
+/// For how long the first compile waits for the first eligible peer.
+const SETTLE: Duration = Duration::from_millis(1200);
+
+/// What a local compiler was found to be, or why that cannot be told.
+pub(super) type Identified = Result<probe::Probed, String>;
+
+impl Books {
+    /// A question to a peer was answered, or not.
+    pub(super) fn peer_answered(&mut self, now: Instant, key: PeerKey, answer: Answer) {
+        let Some(peer) = self.peers.get_mut(&key) else { return };
+        peer.question_under_way = false;
+        let reached = match answer {
+            Answer::Ours(addr, reply) => {
+                let generation = reply.generation;
+                peer.reached(addr);
+                peer.answered_ours(*reply);
+                Some((addr, Some(generation)))
+            }
+            Answer::Stock(addr) => {
+                peer.reached(addr);
+                peer.answered_stock();
+                Some((addr, None))
+            }
+            Answer::Failed(reason) => {
+                peer.failed(now, reason);
+                None
+            }
+        };
+        self.vouch(now, key, reached);
+        self.serve_waiting(now);
+    }
+
+    /// A stock peer was asked what a compiler name stands for.
+    pub(super) fn peer_probed(&mut self, now: Instant, key: PeerKey, name: String, probed: Probed) {
+        let Some(peer) = self.peers.get_mut(&key) else { return };
+        match probed {
+            Probed::Known(toolchain) => {
+                peer.stock_names.insert(name, StockName::Known(toolchain));
+            }
+            Probed::Absent => {
+                peer.stock_names.insert(name, StockName::Absent);
+            }
+            Probed::Failed(reason) => {
+                peer.stock_names.remove(&name);
+                peer.failed(now, reason);
+            }
+        }
+        self.serve_waiting(now);
+    }
+
+    /// A local compiler was identified.
+    pub(super) fn identified(
+        &mut self,
+        now: Instant,
+        query: CompilerQuery,
+        identified: Identified,
+    ) {
+        self.compilers.insert(query, known(identified));
+        self.serve_waiting(now);
+    }
+
+    /// What the cache on disk says of a local compiler whose files are as they were: `None` makes
+    /// the books ask anew, unless that is under way already.
+    pub(super) fn recalled(&mut self, query: &CompilerQuery, cached: Option<probe::Probed>) {
+        match (self.compilers.get(query), cached) {
+            (_, Some(probed)) => {
+                self.compilers.insert(query.clone(), known(Ok(probed)));
+            }
+            (Some(LocalCompiler::Known(..)), None) => {
+                self.compilers.remove(query);
+            }
+            _ => {}
+        }
+    }
+
+    /// Somebody uses `+zeroconf`: begins to look for hosts, if that has not begun yet.
+    pub(super) fn browse(&mut self, now: Instant) {
+        if !self.browsing {
+            self.browsing = true;
+            self.settle_at = Some(now + SETTLE);
+            self.actions.push(Action::Browse);
+        }
+    }
+
+    /// The peer that stands in a list as this host and port; asked at once if it is new.
+    pub(super) fn listed_peer(&mut self, host: &str, port: u16) -> PeerKey {
+        if let Some(key) = self.listed.get(&(host.to_owned(), port)) {
+            return *key;
+        }
+        let key = self.new_key();
+        let origin = Origin::Listed { host: host.to_owned(), port };
+        self.peers.insert(key, Peer::new(key, origin, host.to_owned(), Vec::new()));
+        self.listed.insert((host.to_owned(), port), key);
+        self.ask(key);
+        key
+    }
+
+    /// Discovery heard something. Whether it is true, and who it is, the peer must say itself.
+    pub(super) fn heard(&mut self, now: Instant, heard: Heard) {
+        let changes = self.cluster.heard(now, heard);
+        self.follow(changes);
+        self.serve_waiting(now);
+    }
+
+    /// Brings the discovered peers up to what the cluster has become.
+    fn follow(&mut self, changes: Vec<Change>) {
+        for change in changes {
+            match change {
+                Change::Added(node) => {
+                    let key = self.new_key();
+                    let origin = Origin::Discovered(node.clone());
+                    self.peers.insert(key, Peer::new(key, origin, String::new(), Vec::new()));
+                    self.discovered.insert(node.clone(), key);
+                    self.update(&node);
+                    self.ask(key);
+                }
+                Change::Updated(node) => {
+                    let news = self.update(&node);
+                    if let Some(key) = self.discovered.get(&node).copied()
+                        && (news || matches!(self.peers[&key].state, State::Silent { .. }))
+                    {
+                        self.ask(key);
+                    }
+                }
+                Change::Suspect(node) => {
+                    // Anyone on the link can say goodbye for anyone: it goes if it is silent too.
+                    if let Some(key) = self.discovered.get(&node).copied() {
+                        self.ask(key);
+                    }
+                }
+                Change::Removed(node) => {
+                    if let Some(key) = self.discovered.remove(&node) {
+                        self.peers.remove(&key);
+                        self.actions.push(Action::Remember);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Copies what the cluster knows of a node to its peer. True if its advert has changed.
+    fn update(&mut self, node: &NodeKey) -> bool {
+        let (Some(key), Some(known)) = (self.discovered.get(node), self.cluster.get(node)) else {
+            return false;
+        };
+        let Some(peer) = self.peers.get_mut(key) else { return false };
+        let news = peer.advert != *known.txt();
+        known.host().clone_into(&mut peer.name);
+        peer.advert = known.txt().clone();
+        peer.addrs = known
+            .addrs()
+            .into_iter()
+            .map(|heard| PeerAddr { addr: heard.addr, interface: heard.interface })
+            .collect();
+        news
+    }
+
+    /// Tells the cluster whether a discovered peer answered, and where.
+    fn vouch(&mut self, now: Instant, key: PeerKey, reached: Option<(SocketAddr, Option<u64>)>) {
+        let Some(peer) = self.peers.get(&key) else { return };
+        let Origin::Discovered(node) = peer.origin.clone() else { return };
+        let changes = match reached {
+            Some((addr, generation)) => self.cluster.answered(now, &node, addr, generation),
+            None => {
+                let addrs: Vec<SocketAddr> = peer.addrs.iter().map(|known| known.addr).collect();
+                let given_up = peer.is_given_up();
+                let mut changes = Vec::new();
+                for addr in addrs {
+                    changes.extend(self.cluster.silent(now, &node, addr));
+                }
+                if given_up && let Some(known) = self.cluster.get(&node) {
+                    let instance = known.instance().to_owned();
+                    changes.extend(self.cluster.heard(now, Heard::Gone { instance }));
+                }
+                changes.extend(self.cluster.forget(now, &node));
+                // The peer was asked just now; to ask again because of it would never end.
+                changes.retain(|change| matches!(change, Change::Removed(_)));
+                changes
+            }
+        };
+        self.follow(changes);
+        self.actions.push(Action::Remember);
+    }
+
+    /// The discovered peers that answer, for the next time.
+    pub(super) fn worth_remembering(&self) -> Vec<RememberedPeer> {
+        let answers = |peer: &&Peer| {
+            peer.is_discovered() && matches!(peer.state, State::Ours(_) | State::Stock)
+        };
+        let remembered = |peer: &Peer| {
+            let first = peer.addrs.first()?;
+            Some(RememberedPeer {
+                instance: self.instance_of(peer)?.to_owned(),
+                host: peer.name.clone(),
+                addr: first.addr,
+                interface: first.interface.clone(),
+                id: peer.id().map(|id| id.0),
+            })
+        };
+        self.peers.values().filter(answers).filter_map(remembered).collect()
+    }
+
+    fn instance_of(&self, peer: &Peer) -> Option<&str> {
+        let Origin::Discovered(node) = &peer.origin else { return None };
+        self.cluster.get(node).map(Node::instance)
+    }
+
+    /// Every discovered peer, in the order in which they were first heard.
+    pub(super) fn discovered_peers(&self) -> Vec<PeerKey> {
+        self.peers.values().filter(|peer| peer.is_discovered()).map(|peer| peer.key).collect()
+    }
+
+    /// Asks the peer who it is, unless a question is under way. What is known of it stays in force
+    /// until it answers.
+    pub(super) fn ask(&mut self, key: PeerKey) {
+        let Some(peer) = self.peers.get_mut(&key) else { return };
+        if peer.question_under_way {
+            return;
+        }
+        peer.question_under_way = true;
+        let action = match &peer.origin {
+            Origin::Listed { host, port } => Action::ResolveAndHello(key, host.clone(), *port),
+            Origin::Discovered(_) => {
+                Action::Hello(key, peer.addrs.iter().map(|heard| heard.addr).collect())
+            }
+        };
+        self.actions.push(action);
+    }
+
+    /// Asks a stock peer what this name stands for, once.
+    pub(super) fn probe(&mut self, key: PeerKey, name: &str) {
+        let Some(peer) = self.peers.get_mut(&key) else { return };
+        let Some(addr) = peer.addrs.first().map(|first| first.addr) else { return };
+        if !peer.stock_names.contains_key(name) {
+            peer.stock_names.insert(name.to_owned(), StockName::Asking);
+            self.actions.push(Action::Probe(key, addr, name.to_owned()));
+        }
+    }
+
+    /// Asks those again whose pause is over.
+    pub(super) fn retry_silent(&mut self, now: Instant) {
+        let is_due = |peer: &&Peer| peer.retry_at().is_some_and(|at| at <= now);
+        let due: Vec<PeerKey> = self.peers.values().filter(is_due).map(|peer| peer.key).collect();
+        for key in due {
+            self.ask(key);
+        }
+    }
+
+    pub(super) fn new_key(&mut self) -> PeerKey {
+        self.next_peer += 1;
+        PeerKey(self.next_peer)
+    }
+}
+
+fn known(identified: Identified) -> LocalCompiler {
+    match identified {
+        Ok(probed) => LocalCompiler::Known(Box::new(probed.toolchain), probed.driver),
+        Err(reason) => LocalCompiler::Unknown(reason),
+    }
+}

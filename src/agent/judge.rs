@@ -1,0 +1,251 @@
+//! May this peer take a job of this compiler, and why not: policy, reachability and toolchains put
+//! together for one peer. Pure.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
+
+use super::peers::{Origin, Peer, State, StockName};
+use crate::fingerprint::stock::candidate_names;
+use crate::fingerprint::{Driver, Offered, Toolchain};
+use crate::policy::file::Policy;
+use crate::policy::rule::{Candidate, CandidateAddr, Source};
+use crate::policy::verdict::{self, Inventory, Job};
+use crate::settings::hosts::TcpHost;
+use crate::wire::control::CompilerQuery;
+
+/// What is known of a compiler of this machine.
+#[derive(Clone, Debug)]
+pub(super) enum LocalCompiler {
+    /// Being found out.
+    Identifying,
+    /// Known.
+    Known(Box<Toolchain>, Driver),
+    /// It cannot be told: why.
+    Unknown(String),
+}
+
+/// What is known of the place where this machine stands.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Scene {
+    /// Addresses of this machine's interfaces, loopback left out.
+    pub(super) own_addrs: Vec<IpAddr>,
+    /// Names of the networks that it is on.
+    pub(super) networks: Vec<String>,
+}
+
+/// The outcome for one peer and compiler.
+#[derive(Clone, Debug)]
+pub(super) enum Judgement {
+    /// A job may go there.
+    Usable(Match),
+    /// Not known yet.
+    Pending {
+        /// What is not, for people.
+        what: String,
+        /// A compiler name to ask a stock peer about.
+        probe: Option<String>,
+    },
+    /// Left out.
+    Excluded {
+        /// The toolchain there that came nearest; empty if none is known.
+        toolchain: String,
+        /// Why, for people.
+        reason: String,
+    },
+}
+
+/// How a job is sent.
+#[derive(Clone, Debug)]
+pub(super) struct Match {
+    /// The compiler's name to send.
+    pub(super) name: String,
+    /// What `.comment` of its objects holds; empty when unknown.
+    pub(super) ident: String,
+    /// Where it may be sent to, the best address first.
+    pub(super) addrs: Vec<SocketAddr>,
+    /// The toolchain there, for people.
+    pub(super) toolchain: String,
+    /// What decided, for people.
+    pub(super) reason: String,
+}
+
+impl Judgement {
+    /// Left out for a reason that has nothing to do with toolchains.
+    pub(super) fn excluded(reason: impl Into<String>) -> Self {
+        Self::Excluded { toolchain: String::new(), reason: reason.into() }
+    }
+
+    /// `localhost`: the very same compiler.
+    pub(super) fn this_machine() -> Self {
+        Self::Usable(Match {
+            name: String::new(),
+            ident: String::new(),
+            addrs: Vec::new(),
+            toolchain: String::new(),
+            reason: "this machine, without the network".to_owned(),
+        })
+    }
+
+    fn pending(what: &str) -> Self {
+        Self::Pending { what: what.to_owned(), probe: None }
+    }
+}
+
+/// The compiler's name as the job has it, as text.
+pub(super) fn name_of(query: &CompilerQuery) -> String {
+    String::from_utf8_lossy(&query.name).into_owned()
+}
+
+/// Judges `peer` for a job that names its compiler `wanted`. `listed` is its token, if the user
+/// wrote it into the list.
+pub(super) fn judge(
+    now: Instant,
+    (peer, listed): (&Peer, Option<&TcpHost>),
+    (wanted, local): (&str, &LocalCompiler),
+    policy: &Policy,
+    scene: &Scene,
+) -> Judgement {
+    if let Some(reason) = listed.and_then(unusable_token) {
+        return Judgement::excluded(reason);
+    }
+    if peer.is_discovered() && peer.is_among(&scene.own_addrs) {
+        return Judgement::excluded("this machine itself");
+    }
+    let candidate = candidate(peer, scene);
+    // A rule that needs no toolchain forbids a host before anything is asked of it.
+    let outright = verdict::judge_host(policy, &candidate, None);
+    if !outright.allowed && !candidate.addrs.is_empty() {
+        return Judgement::excluded(outright.reason);
+    }
+    let (toolchain, driver) = match local {
+        LocalCompiler::Known(toolchain, driver) => (toolchain, *driver),
+        LocalCompiler::Identifying => {
+            return Judgement::pending("the compiler here is being identified");
+        }
+        LocalCompiler::Unknown(reason) => return Judgement::excluded(reason.clone()),
+    };
+    if let Some(until) = peer.refusing_until(now) {
+        let seconds = (until - now).as_secs() + 1;
+        return Judgement::excluded(format!("it refuses jobs; tried again in {seconds} s"));
+    }
+    let job = Job { toolchain, driver, name: wanted };
+    let judgement = match &peer.state {
+        State::Asking => return Judgement::pending("it has not answered yet"),
+        State::Silent { reason, .. } => {
+            return Judgement::excluded(format!("does not answer: {reason}"));
+        }
+        State::Ours(ours) => {
+            let told = Inventory::Told(&ours.offered);
+            concluded(verdict::judge(policy, &candidate, told, job), &ours.offered)
+        }
+        State::Stock => judge_stock(peer, policy, &candidate, job),
+    };
+    distrusted(peer, marked(judgement, toolchain))
+}
+
+/// Where nothing is known of the compiler there, its objects must carry the mark of the one here.
+fn marked(mut judgement: Judgement, local: &Toolchain) -> Judgement {
+    if let Judgement::Usable(matched) = &mut judgement
+        && matched.toolchain.is_empty()
+    {
+        matched.ident.clone_from(&local.ident);
+    }
+    judgement
+}
+
+/// A stock peer is asked about one name after the other until one fits.
+fn judge_stock(peer: &Peer, policy: &Policy, candidate: &Candidate, job: Job<'_>) -> Judgement {
+    let unseen = verdict::judge(policy, candidate, Inventory::Silent, job);
+    if !matches!(unseen, verdict::Judgement::Probe { .. }) {
+        return concluded(unseen, &[]);
+    }
+    let mut offered: Vec<Offered> = Vec::new();
+    let mut absent = Vec::new();
+    for name in candidate_names(job.name, job.toolchain, job.driver) {
+        match peer.stock_names.get(&name) {
+            None => {
+                let what = format!("being asked what its {name} is");
+                return Judgement::Pending { what, probe: Some(name) };
+            }
+            Some(StockName::Asking) => {
+                return Judgement::pending(&format!("being asked what its {name} is"));
+            }
+            Some(StockName::Absent) => absent.push(name),
+            Some(StockName::Known(toolchain)) => {
+                let driver = Driver::of_name(&name);
+                let toolchain = toolchain.as_ref().clone();
+                offered.push(Offered { names: vec![name], driver, toolchain });
+                let known = Inventory::Probed(&offered);
+                let judgement = verdict::judge(policy, candidate, known, job);
+                if matches!(judgement, verdict::Judgement::Use { .. }) {
+                    return concluded(judgement, &offered);
+                }
+            }
+        }
+    }
+    if offered.is_empty() {
+        let names = absent.join(", ");
+        return Judgement::excluded(format!("it has none of {names}, or refuses this machine"));
+    }
+    concluded(verdict::judge(policy, candidate, Inventory::Probed(&offered), job), &offered)
+}
+
+fn concluded(judgement: verdict::Judgement, offered: &[Offered]) -> Judgement {
+    let at = |idx: Option<usize>| idx.and_then(|idx| offered.get(idx));
+    match judgement {
+        verdict::Judgement::Use { name, idx, addrs, reason } => Judgement::Usable(Match {
+            name,
+            ident: at(idx).map_or_else(String::new, |offer| offer.toolchain.ident.clone()),
+            addrs,
+            toolchain: at(idx).map_or_else(String::new, |offer| offer.toolchain.to_string()),
+            reason,
+        }),
+        verdict::Judgement::Probe { reason, .. } => {
+            Judgement::Pending { what: reason, probe: None }
+        }
+        verdict::Judgement::Refuse { idx, reason } => Judgement::Excluded {
+            toolchain: at(idx).map_or_else(String::new, |offer| offer.toolchain.to_string()),
+            reason,
+        },
+    }
+}
+
+/// A name whose objects came from another compiler, twice, is not used again.
+fn distrusted(peer: &Peer, judgement: Judgement) -> Judgement {
+    match &judgement {
+        Judgement::Usable(matched) => match peer.distrust(&matched.name) {
+            Some(found) => Judgement::Excluded {
+                toolchain: matched.toolchain.clone(),
+                reason: format!("its {} made objects marked \"{found}\"", matched.name),
+            },
+            None => judgement,
+        },
+        _ => judgement,
+    }
+}
+
+fn unusable_token(host: &TcpHost) -> Option<&'static str> {
+    if host.options.down {
+        return Some("marked down in the list");
+    }
+    host.options.auth.then_some("it wants GSS-API, which is not supported")
+}
+
+fn candidate(peer: &Peer, scene: &Scene) -> Candidate {
+    let addrs = peer.addrs.iter().map(|heard| CandidateAddr {
+        addr: heard.addr,
+        interface: heard.interface.clone(),
+        // Discovery keeps only addresses in a prefix of the interface they were heard on.
+        on_link: peer.is_discovered(),
+    });
+    Candidate {
+        host: peer.name.clone(),
+        id: peer.id(),
+        source: match peer.origin {
+            Origin::Listed { .. } => Source::Hosts,
+            Origin::Discovered(_) => Source::Zeroconf,
+        },
+        addrs: addrs.collect(),
+        networks: scene.networks.clone(),
+    }
+}

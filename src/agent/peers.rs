@@ -1,0 +1,373 @@
+//! What the agent knows of one peer, wherever it was heard of: a plain record with the few
+//! transitions that keep it consistent.
+
+use std::collections::{HashMap, HashSet};
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use crate::base::node::NodeId;
+use crate::discovery::cluster::NodeKey;
+use crate::discovery::txt::HeardTxt;
+use crate::fingerprint::{Offered, Toolchain};
+use crate::settings::hosts::DEFAULT_SLOTS;
+use crate::wire::control::HelloReply;
+
+/// First pause before a silent peer is asked again; doubled each time up to [`MAX_RETRY`].
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+/// Longest pause before a silent peer is asked again.
+const MAX_RETRY: Duration = Duration::from_secs(30);
+/// A discovered peer that did not answer so often is forgotten until it is heard again.
+const MAX_FAILURES: u32 = 10;
+/// A host that refused this many jobs in a row is left out for [`REFUSAL_PAUSE`].
+const MAX_REFUSALS: u32 = 3;
+/// How long a refusing host is left out.
+const REFUSAL_PAUSE: Duration = Duration::from_secs(60);
+/// Jobs that one discovered host gets at once from one user; an advert can claim any number.
+const MAX_DISCOVERED_SLOTS: u16 = 256;
+/// Objects of a wrong compiler after which a name is distrusted until the peer restarts.
+const MAX_WRONG: u32 = 2;
+
+/// Names a peer within this agent; never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct PeerKey(pub(super) u64);
+
+/// Where a peer was heard of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// The user wrote it into a host list: host and port.
+    Listed { host: String, port: u16 },
+    /// It was discovered, or remembered from the last time on this network.
+    Discovered(NodeKey),
+}
+
+/// An address of a discovered peer, and the interface on which it was heard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct PeerAddr {
+    pub(super) addr: SocketAddr,
+    pub(super) interface: String,
+}
+
+/// How far we know the peer.
+#[derive(Clone, Debug)]
+pub(super) enum State {
+    /// A question is under way, or about to be.
+    Asking,
+    /// A server of ours, with what it offers.
+    Ours(Ours),
+    /// It closes on a hello: a stock server, probed name by name.
+    Stock,
+    /// It does not answer; asked again at `retry_at`.
+    Silent { reason: String, retry_at: Instant },
+}
+
+/// What a server of ours said of itself.
+#[derive(Clone, Debug)]
+pub(super) struct Ours {
+    pub(super) id: NodeId,
+    pub(super) features: Vec<String>,
+    pub(super) jobs: u16,
+    pub(super) offered: Vec<Offered>,
+}
+
+/// What is known of one compiler name on a stock peer.
+#[derive(Clone, Debug)]
+pub(super) enum StockName {
+    /// The probe job is under way.
+    Asking,
+    /// The name stands for this.
+    Known(Box<Toolchain>),
+    /// The peer closes on it: it has no such name, or refuses us.
+    Absent,
+}
+
+/// One peer.
+#[derive(Clone, Debug)]
+pub(super) struct Peer {
+    pub(super) key: PeerKey,
+    pub(super) origin: Origin,
+    /// As advertised or listed, sanitised.
+    pub(super) name: String,
+    /// Best address first; of a listed host what its name resolved to.
+    pub(super) addrs: Vec<PeerAddr>,
+    /// What it last said of itself by multicast.
+    pub(super) advert: HeardTxt,
+    pub(super) state: State,
+    pub(super) stock_names: HashMap<String, StockName>,
+    /// Jobs of this agent's clients there.
+    pub(super) in_use: u16,
+    /// A hello is on its way.
+    pub(super) question_under_way: bool,
+    /// Of the last hello of a server of ours.
+    generation: Option<u64>,
+    failures: u32,
+    refusals: u32,
+    refusing_until: Option<Instant>,
+    wrong: HashMap<String, (u32, String)>,
+    distrusted: HashSet<String>,
+}
+
+impl Peer {
+    /// A peer of which nothing is known yet but its name and addresses.
+    pub(super) fn new(key: PeerKey, origin: Origin, name: String, addrs: Vec<PeerAddr>) -> Self {
+        Self {
+            key,
+            origin,
+            name,
+            addrs,
+            advert: HeardTxt::default(),
+            state: State::Asking,
+            stock_names: HashMap::new(),
+            in_use: 0,
+            question_under_way: false,
+            generation: None,
+            failures: 0,
+            refusals: 0,
+            refusing_until: None,
+            wrong: HashMap::new(),
+            distrusted: HashSet::new(),
+        }
+    }
+
+    /// Its id, if it has said so.
+    pub(super) fn id(&self) -> Option<NodeId> {
+        match &self.state {
+            State::Ours(ours) => Some(ours.id),
+            _ => self.advert.id,
+        }
+    }
+
+    /// The port of its addresses; of a listed host without addresses yet, the listed one.
+    pub(super) fn port(&self) -> u16 {
+        match (&self.origin, self.addrs.first()) {
+            (Origin::Listed { port, .. }, _) => *port,
+            (Origin::Discovered(_), Some(addr)) => addr.addr.port(),
+            (Origin::Discovered(_), None) => 0,
+        }
+    }
+
+    /// Address and port as `distcc --show-hosts` shows them.
+    pub(super) fn host_port(&self) -> String {
+        self.addrs.first().map_or_else(|| self.name.clone(), |first| first.addr.to_string())
+    }
+
+    /// Jobs that a discovered peer takes at once.
+    pub(super) fn discovered_slots(&self) -> u16 {
+        let said = match &self.state {
+            State::Ours(ours) => Some(ours.jobs),
+            _ => self.advert.jobs,
+        };
+        said.unwrap_or(DEFAULT_SLOTS).clamp(1, MAX_DISCOVERED_SLOTS)
+    }
+
+    /// Is one of its addresses among these?
+    pub(super) fn is_among(&self, addrs: &[IpAddr]) -> bool {
+        self.addrs.iter().any(|own| addrs.contains(&own.addr.ip()))
+    }
+
+    /// Do both stand for one daemon?
+    pub(super) fn is_same_node(&self, other: &Self) -> bool {
+        if self.port() != other.port() {
+            return false;
+        }
+        match (self.id(), other.id()) {
+            (Some(mine), Some(theirs)) => mine == theirs,
+            _ => other.addrs.iter().any(|theirs| self.addrs.iter().any(|a| a.addr == theirs.addr)),
+        }
+    }
+
+    /// Was it discovered, not listed?
+    pub(super) fn is_discovered(&self) -> bool {
+        matches!(self.origin, Origin::Discovered(_))
+    }
+
+    /// It was asked in vain for minutes.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.failures >= MAX_FAILURES
+    }
+
+    /// It was reached at this address: use it first from now on.
+    pub(super) fn reached(&mut self, addr: SocketAddr) {
+        match self.addrs.iter().position(|known| known.addr == addr) {
+            Some(position) => self.addrs[..=position].rotate_right(1),
+            None => self.addrs.insert(0, PeerAddr { addr, interface: String::new() }),
+        }
+    }
+
+    /// It answered the hello as one of ours.
+    pub(super) fn answered_ours(&mut self, reply: HelloReply) {
+        if self.generation != Some(reply.generation) {
+            self.forget_verdicts();
+        }
+        self.generation = Some(reply.generation);
+        self.failures = 0;
+        self.state = State::Ours(Ours {
+            id: NodeId(reply.id),
+            features: reply.features,
+            jobs: reply.jobs,
+            offered: reply.compilers.into_iter().map(Offered::from).collect(),
+        });
+    }
+
+    /// It closed on the hello: a stock server. What was known of its names stays known unless it
+    /// was away meanwhile.
+    pub(super) fn answered_stock(&mut self) {
+        if self.failures > 0 || self.generation.take().is_some() {
+            self.forget_verdicts();
+        }
+        self.failures = 0;
+        self.state = State::Stock;
+    }
+
+    /// It did not answer, or failed in the middle of a job.
+    pub(super) fn failed(&mut self, now: Instant, reason: String) {
+        let pause = FIRST_RETRY.saturating_mul(1 << self.failures.min(5)).min(MAX_RETRY);
+        self.failures += 1;
+        self.state = State::Silent { reason, retry_at: now + pause };
+    }
+
+    /// When a silent peer is to be asked again.
+    pub(super) fn retry_at(&self) -> Option<Instant> {
+        match self.state {
+            State::Silent { retry_at, .. } if !self.question_under_way => Some(retry_at),
+            _ => None,
+        }
+    }
+
+    /// A job ran there, whatever the compiler said.
+    pub(super) fn ran(&mut self) {
+        self.refusals = 0;
+        self.refusing_until = None;
+    }
+
+    /// It closed on a job before its first byte.
+    pub(super) fn refused(&mut self, now: Instant, name: &str) {
+        // A stock peer may have lost the name since it was asked.
+        self.stock_names.remove(name);
+        self.refusals += 1;
+        if self.refusals >= MAX_REFUSALS {
+            self.refusing_until = Some(now + REFUSAL_PAUSE);
+            self.refusals = 0;
+        }
+    }
+
+    /// When it will be tried again after refusing job upon job.
+    pub(super) fn refusing_until(&self, now: Instant) -> Option<Instant> {
+        self.refusing_until.filter(|until| *until > now)
+    }
+
+    /// An object from the compiler called `name` carried another compiler's mark.
+    pub(super) fn made_wrong_object(&mut self, name: &str, found: String) {
+        self.stock_names.remove(name);
+        // Nothing goes there before it has said anew what it is.
+        self.state = State::Asking;
+        let (count, last) = self.wrong.entry(name.to_owned()).or_default();
+        *count += 1;
+        *last = found;
+        if *count >= MAX_WRONG {
+            self.distrusted.insert(name.to_owned());
+        }
+    }
+
+    /// What its objects carried instead, if this name is no longer trusted.
+    pub(super) fn distrust(&self, name: &str) -> Option<&str> {
+        if !self.distrusted.contains(name) {
+            return None;
+        }
+        self.wrong.get(name).map(|(_, found)| found.as_str())
+    }
+
+    /// May LZO be used without asking?
+    pub(super) fn has_feature(&self, feature: &str) -> bool {
+        match &self.state {
+            State::Ours(ours) => ours.features.iter().any(|known| known == feature),
+            _ => false,
+        }
+    }
+
+    fn forget_verdicts(&mut self) {
+        self.stock_names.clear();
+        self.wrong.clear();
+        self.distrusted.clear();
+        self.refusals = 0;
+        self.refusing_until = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer() -> Peer {
+        let origin = Origin::Listed { host: "b".to_owned(), port: 3632 };
+        Peer::new(PeerKey(1), origin, "b".to_owned(), Vec::new())
+    }
+
+    fn hello(generation: u64) -> HelloReply {
+        HelloReply {
+            id: 7,
+            generation,
+            version: "0".to_owned(),
+            features: vec!["lzo".to_owned()],
+            cores: 2,
+            jobs: 4,
+            compilers: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn asks_a_silent_peer_again_after_growing_pauses() {
+        let now = Instant::now();
+        let mut peer = peer();
+        let pauses: Vec<u64> = (0..7)
+            .map(|_| {
+                peer.failed(now, "connection refused".to_owned());
+                match &peer.state {
+                    State::Silent { retry_at, .. } => (*retry_at - now).as_secs(),
+                    _ => 0,
+                }
+            })
+            .collect();
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30]);
+    }
+
+    #[test]
+    fn distrusts_a_name_after_two_wrong_objects_until_the_peer_restarts() {
+        let mut peer = peer();
+        peer.answered_ours(hello(1));
+        peer.made_wrong_object("gcc", "GCC: 11".to_owned());
+        assert_eq!(peer.distrust("gcc"), None);
+        peer.answered_ours(hello(1));
+        peer.made_wrong_object("gcc", "GCC: 11".to_owned());
+        peer.answered_ours(hello(1));
+        assert_eq!(peer.distrust("gcc"), Some("GCC: 11"));
+        assert_eq!(peer.distrust("gcc-12"), None);
+        peer.answered_ours(hello(2));
+        assert_eq!(peer.distrust("gcc"), None);
+    }
+
+    #[test]
+    fn leaves_out_a_host_that_refuses_job_upon_job_and_forgives_after_a_run() {
+        let now = Instant::now();
+        let mut peer = peer();
+        peer.refused(now, "gcc");
+        peer.ran();
+        peer.refused(now, "gcc");
+        peer.refused(now, "gcc");
+        assert!(peer.refusing_until(now).is_none());
+        peer.refused(now, "gcc");
+        assert!(peer.refusing_until(now).is_some());
+        assert!(peer.refusing_until(now + REFUSAL_PAUSE).is_none());
+    }
+
+    #[test]
+    fn a_stock_peer_keeps_its_names_unless_it_was_away() {
+        let mut peer = peer();
+        peer.answered_stock();
+        peer.stock_names.insert("gcc".to_owned(), StockName::Absent);
+        peer.answered_stock();
+        assert_eq!(peer.stock_names.len(), 1);
+        peer.failed(Instant::now(), "gone".to_owned());
+        peer.answered_stock();
+        assert!(peer.stock_names.is_empty());
+    }
+}

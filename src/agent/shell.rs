@@ -1,0 +1,386 @@
+//! The one task that owns the books: events come in over a channel, actions are carried out by
+//! short tasks whose results come back as events. No decision is made here.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::future;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::UnixListener as StdListener;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::fcntl::Flock;
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use tokio::net::UnixListener;
+use tokio::sync::mpsc;
+use tokio::task::{AbortHandle, spawn_blocking};
+use tokio::time::sleep_until;
+use tracing::{debug, info, warn};
+
+use super::ask::{self, Answer, Probed};
+use super::books::{Action, Books, ClientId, Question};
+use super::clients;
+use super::hearing::Identified;
+use super::judge::Scene;
+use super::peers::PeerKey;
+use super::policies::Policies;
+use super::remembered;
+use crate::discovery::browse::Browser;
+use crate::discovery::heard::Heard;
+use crate::discovery::interfaces;
+use crate::fingerprint::cache::ToolchainCache;
+use crate::fingerprint::probe::probe_local;
+use crate::sys::cores;
+use crate::wire::control::{AgentMessage, ClientMessage, CompilerQuery};
+
+/// Events that wait for the owner; senders wait beyond that.
+const EVENTS: usize = 1024;
+/// What is remembered is written this long after the last change of it.
+const REMEMBER_AFTER: Duration = Duration::from_millis(500);
+
+/// Where this agent lives.
+pub(super) struct Setting {
+    pub(super) distcc_dir: PathBuf,
+    /// Holds the socket, the lock, the caches and the log; the agent ends when it vanishes.
+    pub(super) dir: PathBuf,
+    pub(super) socket: PathBuf,
+    /// It leaves when nobody has been connected for this long.
+    pub(super) idle: Duration,
+}
+
+/// What the owner is told.
+pub(super) enum Event {
+    /// A client has connected; answers go there.
+    Came(ClientId, mpsc::Sender<AgentMessage>),
+    Said(ClientId, ClientMessage),
+    Left(ClientId),
+    /// A client of another version: this agent must make room.
+    Outdated,
+    Answered(PeerKey, Answer),
+    Probed(PeerKey, String, Probed),
+    Identified(CompilerQuery, Identified),
+    Heard(Heard),
+    /// The agent's directory or socket was removed.
+    Vanished,
+}
+
+/// Runs until nobody needs the agent any more.
+pub(super) async fn run(
+    setting: Setting,
+    listener: StdListener,
+    alive: Flock<File>,
+) -> io::Result<()> {
+    listener.set_nonblocking(true)?;
+    let (events, mut inbox) = mpsc::channel(EVENTS);
+    let listening =
+        tokio::spawn(clients::listen(UnixListener::from_std(listener)?, events.clone()));
+    watch(&setting, events.clone())?;
+    let mut owner = Owner::new(setting, events, alive, listening.abort_handle());
+    info!(socket = %owner.setting.socket.display(), "agent listens");
+    loop {
+        owner.carry_out();
+        let deadline = owner.next_deadline();
+        tokio::select! {
+            event = inbox.recv() => match event {
+                Some(event) => owner.handle(event),
+                None => break,
+            },
+            () = until(deadline) => owner.deadline_passed(),
+        }
+        if owner.is_done() {
+            break;
+        }
+    }
+    owner.leave();
+    Ok(())
+}
+
+async fn until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline.into()).await,
+        None => future::pending().await,
+    }
+}
+
+/// Reports the end of the agent's directory or socket. inotify is waited for on a thread of its
+/// own, which ends with the process.
+fn watch(setting: &Setting, events: mpsc::Sender<Event>) -> io::Result<()> {
+    let inotify = Inotify::init(InitFlags::IN_CLOEXEC)?;
+    let ends = AddWatchFlags::IN_DELETE_SELF | AddWatchFlags::IN_MOVE_SELF;
+    // The removal of its own socket ends an agent too: nobody could reach it any more.
+    inotify.add_watch(&setting.dir, ends | AddWatchFlags::IN_DELETE)?;
+    let socket = setting.socket.file_name().map(OsStr::to_os_string);
+    thread::Builder::new().name("directory".to_owned()).spawn(move || {
+        while let Ok(seen) = inotify.read_events() {
+            let over = seen.iter().any(|event| event.mask.intersects(ends) || event.name == socket);
+            if over {
+                let _ = events.blocking_send(Event::Vanished);
+                return;
+            }
+        }
+    })?;
+    Ok(())
+}
+
+struct Owner {
+    setting: Setting,
+    books: Books,
+    policies: Policies,
+    toolchains: Arc<Mutex<ToolchainCache>>,
+    answers: HashMap<ClientId, mpsc::Sender<AgentMessage>>,
+    events: mpsc::Sender<Event>,
+    browser: Option<Browser>,
+    remember_at: Option<Instant>,
+    idle_since: Instant,
+    outdated: bool,
+    vanished: bool,
+    /// Held for life; an outdated agent gives it up for its successor.
+    alive: Option<Flock<File>>,
+    listening: AbortHandle,
+}
+
+impl Owner {
+    fn new(
+        setting: Setting,
+        events: mpsc::Sender<Event>,
+        alive: Flock<File>,
+        listening: AbortHandle,
+    ) -> Self {
+        let toolchains = ToolchainCache::open(setting.dir.join("toolchains"));
+        Self {
+            books: Books::new(cores::usable()),
+            policies: Policies::new(setting.distcc_dir.clone()),
+            toolchains: Arc::new(Mutex::new(toolchains)),
+            answers: HashMap::new(),
+            events,
+            browser: None,
+            remember_at: None,
+            idle_since: Instant::now(),
+            outdated: false,
+            vanished: false,
+            alive: Some(alive),
+            listening,
+            setting,
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        let idle = self.books.is_idle();
+        self.vanished || idle && (self.outdated || self.idle_since.elapsed() >= self.setting.idle)
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        let idle = self.books.is_idle().then(|| self.idle_since + self.setting.idle);
+        [self.books.next_deadline(), self.remember_at, idle].into_iter().flatten().min()
+    }
+
+    fn deadline_passed(&mut self) {
+        let now = Instant::now();
+        if self.remember_at.is_some_and(|at| at <= now) {
+            self.remember_at = None;
+            self.remember();
+        }
+        self.books.tick(now);
+    }
+
+    fn handle(&mut self, event: Event) {
+        let now = Instant::now();
+        match event {
+            Event::Came(id, answers) => {
+                self.answers.insert(id, answers);
+                self.books.came(now, id);
+            }
+            Event::Said(id, message) => self.said(now, id, message),
+            Event::Left(id) => {
+                self.answers.remove(&id);
+                self.books.left(now, id);
+                self.idle_since = now;
+            }
+            Event::Outdated => self.make_room(),
+            Event::Answered(key, answer) => self.books.peer_answered(now, key, answer),
+            Event::Probed(key, name, probed) => self.books.peer_probed(now, key, name, probed),
+            Event::Identified(query, identified) => self.books.identified(now, query, identified),
+            Event::Heard(heard) => {
+                self.look_around();
+                self.books.heard(now, heard);
+            }
+            Event::Vanished => {
+                info!("the agent's directory or socket has vanished");
+                self.vanished = true;
+            }
+        }
+    }
+
+    fn said(&mut self, now: Instant, id: ClientId, message: ClientMessage) {
+        match message {
+            ClientMessage::Hello { protocol } => {
+                self.tell(id, AgentMessage::Welcome { protocol });
+            }
+            ClientMessage::Place(request) => {
+                self.recall(&request.compiler);
+                let in_force = self.policies.in_force(request.policy.as_deref());
+                self.books.asks(now, id, Question::Place(request, in_force));
+            }
+            ClientMessage::LocalPlace { purpose, limit } => {
+                self.books.asks(now, id, Question::Local(purpose, limit));
+            }
+            ClientMessage::Preprocessed => self.books.preprocessed(now, id),
+            ClientMessage::Report(report) => self.books.reported(now, id, report),
+            ClientMessage::ShowHosts(request) => {
+                for query in &request.compilers {
+                    self.recall(query);
+                }
+                let in_force = self.policies.in_force(request.policy.as_deref());
+                self.books.asks(now, id, Question::Show(request, in_force));
+            }
+        }
+    }
+
+    /// Takes a compiler's identity from the cache if its files are what they were, and has it
+    /// identified anew if not: a compiler may be upgraded while the agent lives.
+    fn recall(&mut self, query: &CompilerQuery) {
+        let Ok(cache) = self.toolchains.lock() else { return };
+        let (path, search_path) = paths(query);
+        let known = cache.lookup(path, search_path);
+        self.books.recalled(query, known);
+    }
+
+    fn tell(&mut self, id: ClientId, message: AgentMessage) {
+        if let Some(answers) = self.answers.get(&id)
+            && answers.try_send(message).is_err()
+        {
+            // It asks faster than it reads; without its answer it would wait for ever.
+            self.answers.remove(&id);
+        }
+    }
+
+    fn carry_out(&mut self) {
+        for action in self.books.take_actions() {
+            match action {
+                Action::Tell(id, message) => {
+                    debug!(client = id.0, ?message, "answer");
+                    self.tell(id, message);
+                }
+                Action::Hello(key, addrs) => {
+                    self.spawn(async move { Event::Answered(key, ask::hello(&addrs).await) });
+                }
+                Action::ResolveAndHello(key, host, port) => self.spawn(async move {
+                    let answer = match ask::resolve(&host, port).await {
+                        Ok(addrs) => ask::hello(&addrs).await,
+                        Err(reason) => Answer::Failed(reason),
+                    };
+                    Event::Answered(key, answer)
+                }),
+                Action::Probe(key, addr, name) => self.spawn(async move {
+                    let probed = ask::probe(addr, &name).await;
+                    Event::Probed(key, name, probed)
+                }),
+                Action::Identify(query) => self.identify(query),
+                Action::Browse => self.browse(),
+                Action::Remember => {
+                    self.remember_at = Some(Instant::now() + REMEMBER_AFTER);
+                }
+            }
+        }
+    }
+
+    fn spawn(&self, question: impl Future<Output = Event> + Send + 'static) {
+        let events = self.events.clone();
+        tokio::spawn(async move {
+            let _ = events.send(question.await).await;
+        });
+    }
+
+    /// Runs the compiler a few times: blocking work, on a thread of its own.
+    fn identify(&self, query: CompilerQuery) {
+        let toolchains = Arc::clone(&self.toolchains);
+        self.spawn(async move {
+            let asked = query.clone();
+            let identified = spawn_blocking(move || identify(&toolchains, &asked)).await;
+            let identified = identified.unwrap_or_else(|e| Err(e.to_string()));
+            Event::Identified(query, identified)
+        });
+    }
+
+    fn browse(&mut self) {
+        let now = Instant::now();
+        self.look_around();
+        for peer in remembered::load(&self.memory(), &networks()) {
+            self.books.heard(now, peer.into_heard());
+        }
+        let (browser, mut heard) = Browser::start();
+        self.browser = Some(browser);
+        let events = self.events.clone();
+        tokio::spawn(async move {
+            while let Some(heard) = heard.recv().await {
+                if events.send(Event::Heard(heard)).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+
+    /// Tells the books where this machine stands.
+    fn look_around(&mut self) {
+        let own = interfaces::list().into_iter().map(|interface| interface.addr);
+        self.books.scene = Scene {
+            own_addrs: own.filter(|addr| !addr.is_loopback()).collect(),
+            networks: networks(),
+        };
+    }
+
+    fn memory(&self) -> PathBuf {
+        self.setting.dir.join("peers")
+    }
+
+    fn remember(&self) {
+        let peers = self.books.worth_remembering();
+        if let Err(e) = remembered::store(&self.memory(), &networks(), &peers) {
+            warn!(error = %e, "cannot remember the peers");
+        }
+    }
+
+    /// A successor of another version is wanted: leave it the socket's name and the lock.
+    fn make_room(&mut self) {
+        info!("a client of another version has come; a new agent takes over");
+        self.outdated = true;
+        self.listening.abort();
+        let _ = fs::remove_file(&self.setting.socket);
+        self.alive = None;
+    }
+
+    fn leave(&mut self) {
+        if self.remember_at.is_some() {
+            self.remember();
+        }
+        if self.alive.is_some() {
+            let _ = fs::remove_file(&self.setting.socket);
+        }
+        info!("agent leaves");
+    }
+}
+
+fn networks() -> Vec<String> {
+    interfaces::network_identity().into_iter().map(|name| name.0).collect()
+}
+
+fn paths(query: &CompilerQuery) -> (&Path, &OsStr) {
+    (Path::new(OsStr::from_bytes(&query.path)), OsStr::from_bytes(&query.search_path))
+}
+
+/// Asks the compiler and keeps the answer on disk. The cache is not locked meanwhile: the owner
+/// looks into it for every job.
+fn identify(toolchains: &Mutex<ToolchainCache>, query: &CompilerQuery) -> Identified {
+    let (path, search_path) = paths(query);
+    let probed = probe_local(path, search_path).map_err(|e| e.to_string())?;
+    let mut cache = toolchains.lock().map_err(|e| e.to_string())?;
+    cache.insert(path, search_path, &probed);
+    if let Err(e) = cache.save() {
+        warn!(error = %e, "cannot keep what was learned of a compiler");
+    }
+    Ok(probed)
+}

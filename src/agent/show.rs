@@ -1,0 +1,98 @@
+//! The agent's picture for `--show-hosts`: seats of the books as lines of text.
+
+use super::books::{Books, InForce};
+use super::decide::{Seat, Who};
+use super::judge::{Judgement, LocalCompiler};
+use super::peers::{Origin, Peer, State};
+use crate::wire::control::{HostLine, HostsAnswer, VerdictLine};
+
+/// One line a host; `columns` are the same hosts judged for each of the `compilers`.
+pub(super) fn answer(
+    books: &Books,
+    columns: &[Vec<Seat>],
+    compilers: &[LocalCompiler],
+    in_force: &InForce,
+    list_problems: Vec<String>,
+) -> HostsAnswer {
+    let hosts = columns.first().map_or(&[][..], Vec::as_slice);
+    let lines = hosts.iter().enumerate().map(|(row, seat)| {
+        let judgements = columns.iter().filter_map(|column| column.get(row));
+        let verdicts = judgements.map(|seat| verdict(&seat.judgement, in_force)).collect();
+        line(books, seat, verdicts)
+    });
+    let mut problems = list_problems;
+    if let Err(wrong) = &in_force.policy {
+        problems.extend(wrong.iter().cloned());
+    }
+    HostsAnswer {
+        lines: lines.collect(),
+        compilers: compilers.iter().map(compiler).collect(),
+        policy: in_force.origin.clone(),
+        problems,
+    }
+}
+
+fn compiler(compiler: &LocalCompiler) -> String {
+    match compiler {
+        LocalCompiler::Identifying => "not identified yet".to_owned(),
+        LocalCompiler::Known(toolchain, _) => toolchain.to_string(),
+        LocalCompiler::Unknown(reason) => reason.clone(),
+    }
+}
+
+fn verdict(judgement: &Judgement, in_force: &InForce) -> VerdictLine {
+    if in_force.policy.is_err() {
+        let reason = "nothing is distributed while the policy is wrong".to_owned();
+        return VerdictLine { usable: false, toolchain: String::new(), reason };
+    }
+    match judgement {
+        Judgement::Usable(matched) => VerdictLine {
+            usable: true,
+            toolchain: matched.toolchain.clone(),
+            reason: matched.reason.clone(),
+        },
+        Judgement::Pending { what, .. } => {
+            VerdictLine { usable: false, toolchain: String::new(), reason: what.clone() }
+        }
+        Judgement::Excluded { toolchain, reason } => {
+            VerdictLine { usable: false, toolchain: toolchain.clone(), reason: reason.clone() }
+        }
+    }
+}
+
+fn line(books: &Books, seat: &Seat, verdicts: Vec<VerdictLine>) -> HostLine {
+    let (token, name, addr, source) = match &seat.who {
+        Who::ThisMachine => {
+            let token = format!("localhost/{}", seat.slots);
+            (token, "localhost".to_owned(), "this machine".to_owned(), "hosts")
+        }
+        Who::Unsupported(token) => (token.clone(), token.clone(), String::new(), "hosts"),
+        Who::Peer(key, listed) => {
+            let peer = &books.peers[key];
+            let token = match listed {
+                Some(host) => host.token.clone(),
+                None => discovered_token(peer, seat.slots),
+            };
+            let source = match peer.origin {
+                Origin::Listed { .. } => "hosts",
+                Origin::Discovered(_) => "zeroconf",
+            };
+            (token, peer.name.clone(), address(peer), source)
+        }
+    };
+    HostLine { token, name, addr, source: source.to_owned(), slots: seat.slots, verdicts }
+}
+
+/// As it could stand in a host list.
+fn discovered_token(peer: &Peer, slots: u16) -> String {
+    let options = if peer.has_feature("lzo") { ",lzo" } else { "" };
+    format!("{}/{slots}{options}", peer.host_port())
+}
+
+fn address(peer: &Peer) -> String {
+    match (&peer.state, peer.addrs.first()) {
+        (_, Some(first)) => first.addr.to_string(),
+        (State::Silent { reason, .. }, None) => reason.clone(),
+        (_, None) => "not resolved yet".to_owned(),
+    }
+}

@@ -1,0 +1,150 @@
+//! The two commands that a compile elsewhere takes: the preprocessor's here and the compiler's
+//! there.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+
+use super::scan::{Compile, Kind};
+use super::sources::name_that_maps_to;
+
+/// The preprocessor's command, which writes to standard output and, where dependencies are
+/// wanted, the dependency file that the compiler would have written.
+pub(crate) fn preprocess_argv(compile: &Compile) -> Vec<OsString> {
+    compile.preprocess.clone()
+}
+
+/// The command to send: options that matter to preprocessed source, every one a single word, and
+/// the source under a name that any server takes for the right language.
+pub(crate) fn server_argv(compile: &Compile, compiler_name: &[u8]) -> Vec<Vec<u8>> {
+    let suffix = compile.language.preprocessed_suffix();
+    let mode: &[u8] = match compile.kind {
+        Kind::Object => b"-c",
+        Kind::Assembly => b"-S",
+    };
+    let mut argv = Vec::with_capacity(compile.travels.len() + 5);
+    argv.push(compiler_name.to_vec());
+    argv.extend(compile.travels.iter().cloned());
+    argv.push(mode.to_vec());
+    argv.push(b"-o".to_vec());
+    argv.push(compile.output.path.as_os_str().as_bytes().to_vec());
+    argv.push(name_that_maps_to(suffix, compile.source.as_os_str().as_bytes()));
+    argv
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::options::Takes;
+    use super::super::table::TABLE;
+    use super::super::{Plan, expand_wp, scan, stock, vet};
+    use super::*;
+
+    use proptest::prelude::*;
+
+    fn compile_of(line: &str) -> Compile {
+        let argv: Vec<OsString> = line.split(' ').map(Into::into).collect();
+        match scan(&expand_wp(&argv)) {
+            Plan::Distribute(compile) => *compile,
+            Plan::Local(reason) => panic!("{line}: {reason}"),
+        }
+    }
+
+    #[test]
+    fn the_preprocessor_gets_everything_but_what_compiles() {
+        let cases = [
+            ("gcc -O2 -Ix -c a.c -o b.o", "gcc -O2 -Ix a.c -E"),
+            ("gcc -S -ob.s a.c", "gcc a.c -E"),
+            ("gcc -x c -c a.c -D X -lm", "gcc -x c a.c -D X -lm -E"),
+            ("gcc -c a.c -MD", "gcc a.c -MD -E -MF a.d"),
+            ("gcc -c a.c -MD -o d/b.o", "gcc a.c -MD -E -MF d/b.d -MQ d/b.o"),
+            ("gcc -c a.c -MD -MF f -o d/b.o", "gcc a.c -MD -MF f -E -MQ d/b.o"),
+            ("gcc -c a.c -MD -MT t -o d/b.o", "gcc a.c -MD -MT t -E -MF d/b.d"),
+            ("gcc -c a.c -Wp,-MD,f -o d/b.o", "gcc a.c -Wp,-MD,f -E"),
+            ("clang -c a.c -Wp,-MD,f -o d/b.o", "clang a.c -Wp,-MD,f -E -MQ d/b.o"),
+        ];
+        for (line, expected) in cases {
+            let expected: Vec<OsString> = expected.split(' ').map(Into::into).collect();
+            assert_eq!(preprocess_argv(&compile_of(line)), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn the_server_gets_what_matters_to_preprocessed_source() {
+        let cases = [
+            ("gcc -c a.c", "NAME -c -o a.o a.c"),
+            (
+                "gcc -O2 -g -DX -I y -isystem z -include q.h -MD -MF f -c d/a.c",
+                "NAME -O2 -g -c -o a.o d/a.c",
+            ),
+            (
+                "gcc -pipe -Wall -Wl,-x -lm -L. -iquote x --sysroot=/y -c a.c",
+                "NAME -Wall -c -o a.o a.c",
+            ),
+            ("gcc -S a.c -ob.s -fPIC", "NAME -fPIC -S -o b.s a.c"),
+            ("g++ -c a.c", "NAME -c -o a.o a.ii"),
+            ("gcc -x c++ -c a.c", "NAME -c -o a.o a.ii"),
+            ("gcc -xc -c a.txt", "NAME -c -o a.o a.i"),
+            ("gcc -c a.CPP", "NAME -c -o a.o a.ii"),
+            ("gcc --param a=b --param=c=d -c a.c", "NAME --param=a=b --param=c=d -c -o a.o a.c"),
+            (
+                "clang -target x86_64-linux-gnu -c a.c",
+                "NAME --target=x86_64-linux-gnu -c -o a.o a.c",
+            ),
+            ("gcc -G 8 -c a.c", "NAME -G8 -c -o a.o a.c"),
+        ];
+        for (line, expected) in cases {
+            let sent = server_argv(&compile_of(line), b"NAME");
+            let sent: Vec<_> = sent.iter().map(|word| String::from_utf8_lossy(word)).collect();
+            assert_eq!(sent.join(" "), expected, "{line}");
+        }
+    }
+
+    /// Words of a command line: options of the table with all manner of values, and files.
+    fn option_words() -> impl Strategy<Value = Vec<String>> {
+        let spellings: Vec<(&str, Takes)> = TABLE
+            .iter()
+            .flat_map(|row| row.spellings.iter().map(|spelling| (*spelling, row.takes)))
+            .collect();
+        let value = prop_oneof![
+            Just("x.c"),
+            Just("y.o"),
+            Just("/etc/passwd"),
+            Just("a=b"),
+            Just("native"),
+            Just("-o"),
+            Just(""),
+            Just("hidden"),
+            Just("c++"),
+            Just("--MD,x"),
+            Just(",-a"),
+            Just("2"),
+        ];
+        (proptest::sample::select(spellings), value).prop_map(|((spelling, takes), value)| {
+            match takes {
+                Takes::Nothing => vec![spelling.to_owned()],
+                Takes::Glued => vec![format!("{spelling}{value}")],
+                Takes::Either if value.len() % 2 == 0 => vec![format!("{spelling}{value}")],
+                Takes::Either | Takes::Separate(_) => vec![spelling.to_owned(), value.to_owned()],
+            }
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_travels_passes_our_server_and_distccd(
+            compiler in proptest::sample::select(vec!["gcc", "g++", "clang", "clang++"]),
+            source in proptest::sample::select(vec!["a.c", "d/b.cc", "c.C", "e.CPP", "f.i", "g.m"]),
+            options in proptest::collection::vec(option_words(), 0..3),
+        ) {
+            let mut argv: Vec<OsString> = vec![compiler.into(), "-c".into()];
+            argv.extend(options.iter().flatten().map(OsString::from));
+            argv.push(source.into());
+            if let Plan::Distribute(compile) = scan(&expand_wp(&argv)) {
+                let sent = server_argv(&compile, compiler.as_bytes());
+                prop_assert_eq!(stock::objection(&sent), None, "{:?} sent as {:?}", argv, sent);
+                let admitted = vet(&sent).map_err(|refusal| TestCaseError::fail(refusal.to_string()))?;
+                prop_assert_eq!(admitted.suffix, compile.language.preprocessed_suffix());
+                prop_assert_eq!(admitted.kind, compile.kind);
+            }
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! The option table: gcc up to 15 and clang up to 20, as their manuals give them, for C, C++,
+//! Objective-C and Objective-C++. What is not here is not known to be safe elsewhere: the client
+//! compiles locally, the server refuses.
+
+use super::options::{Check, Client, Dependency, Row, Server, Takes, Why};
+
+use Takes::{Either, Glued, Nothing};
+
+/// Sent to the server when its value passes `value`.
+const fn travels(takes: Takes, value: Check, spellings: &'static [&'static str]) -> Row {
+    Row { spellings, takes, value, client: Client::Travels, server: Server::Kept }
+}
+
+/// Of use here only; a server that gets it all the same leaves it out.
+const fn stays(takes: Takes, spellings: &'static [&'static str]) -> Row {
+    let (client, server) = (Client::Stays, Server::Dropped);
+    Row { spellings, takes, value: Check::Text, client, server }
+}
+
+/// About dependency files.
+const fn depends(takes: Takes, of: Dependency, spellings: &'static [&'static str]) -> Row {
+    let (client, server) = (Client::Dependency(of), Server::Dropped);
+    Row { spellings, takes, value: Check::Text, client, server }
+}
+
+/// Never leaves the machine, never accepted.
+const fn local(takes: Takes, why: Why, spellings: &'static [&'static str]) -> Row {
+    let (client, server) = (Client::Local(why), Server::Refused(why));
+    Row { spellings, takes, value: Check::Text, client, server }
+}
+
+/// Asks the compiler about itself.
+const fn query(takes: Takes, spellings: &'static [&'static str]) -> Row {
+    let (client, server) = (Client::Query, Server::Refused(Why::Prints));
+    Row { spellings, takes, value: Check::Text, client, server }
+}
+
+/// Runs the preprocessor only.
+const fn preprocesses(takes: Takes, spellings: &'static [&'static str]) -> Row {
+    let (client, server) = (Client::PreprocessOnly, Server::Refused(Why::OtherOutput));
+    Row { spellings, takes, value: Check::Text, client, server }
+}
+
+/// Says what is made of what.
+const fn shapes(takes: Takes, client: Client, server: Server, spelling: &'static [&str]) -> Row {
+    Row { spellings: spelling, takes, value: Check::Text, client, server }
+}
+
+/// The next word, of an option that never travels.
+const NEXT: Takes = Takes::Separate("");
+
+/// Every option known, by kind; the longest spelling that fits a word decides.
+// Lists of words, which rustfmt would set one a line.
+#[rustfmt::skip]
+pub(super) const TABLE: &[Row] = &[
+    shapes(Nothing, Client::Object, Server::Object, &["-c"]),
+    shapes(Nothing, Client::Assembly, Server::Assembly, &["-S"]),
+    shapes(Either, Client::Output, Server::Output, &["-o"]),
+    shapes(Either, Client::Language, Server::Language, &["-x"]),
+    preprocesses(Nothing, &["-E"]),
+    preprocesses(Glued, &["-M"]),
+    // Dependency files, written by the preprocessor here.
+    depends(Nothing, Dependency::Written, &["-MD", "-MMD"]),
+    shapes(
+        Glued,
+        Client::Dependency(Dependency::WrittenByPreprocessor),
+        Server::Refused(Why::PassesOn),
+        &["-Wp,-MD,", "-Wp,-MMD,"],
+    ),
+    depends(Either, Dependency::File, &["-MF"]),
+    depends(Either, Dependency::Target, &["-MT", "-MQ"]),
+    depends(Nothing, Dependency::Form, &["-MP", "-MG", "-MV"]),
+    local(Either, Why::SideFiles, &["-MJ"]),
+    // The preprocessor's: done before the source travels.
+    stays(Either, &[
+        "-D", "-U", "-I", "-A", "-F", "-include", "-imacros", "-iprefix", "-iwithprefix",
+        "-iwithprefixbefore", "-isystem", "-isystem-after", "-iquote", "-idirafter", "-isysroot",
+        "-iwithsysroot", "-imultilib", "-imultiarch", "-iframework", "-iframeworkwithsysroot",
+        "-c-isystem", "-cxx-isystem",
+    ]),
+    stays(Nothing, &[
+        "-undef", "-nostdinc", "-nostdinc++", "-nostdlibinc", "-nobuiltininc", "-remap", "-H",
+        "-trigraphs", "-traditional-cpp", "-no-canonical-prefixes", "-canonical-prefixes",
+    ]),
+    stays(NEXT, &["--sysroot"]),
+    // The text that travels is in UTF-8 already: a second conversion would spoil it.
+    stays(Glued, &["--sysroot=", "-stdlib=", "--stdlib=", "-finput-charset="]),
+    local(Nothing, Why::Preprocessing, &["-C", "-CC", "-P", "-traditional"]),
+    local(Glued, Why::Preprocessing, &[
+        "-fpreprocessed", "-fdirectives-only", "-fsearch-include-path", "-d",
+    ]),
+    local(Nothing, Why::Preprocessing, &["-no-integrated-cpp", "-frewrite-includes"]),
+    // The linker's: nothing is linked with -c or -S.
+    stays(Either, &["-l", "-L", "-T"]),
+    stays(NEXT, &["-Xlinker", "-u", "-z", "-e", "-Tbss", "-Tdata", "-Ttext", "-rpath"]),
+    stays(Glued, &["-Wl,", "-fuse-ld=", "--ld-path=", "--rtlib=", "-rtlib=", "--unwindlib="]),
+    stays(Nothing, &[
+        "-s", "-r", "-static", "-shared", "-pie", "-no-pie", "-static-pie", "-rdynamic",
+        "-symbolic", "-nostdlib", "-nodefaultlibs", "-nostartfiles", "-nolibc", "-nostdlib++",
+        "-static-libgcc", "-shared-libgcc", "-static-libstdc++", "-static-libasan",
+        "-static-libtsan", "-static-liblsan", "-static-libubsan",
+    ]),
+    // How the compiler's own parts talk to each other; the server decides for itself.
+    stays(Nothing, &["-pipe", "--pipe"]),
+    // What is to be made of the source: families of options that name no file.
+    travels(Glued, Check::Word, &["-f", "-m", "-W", "-std=", "--std="]),
+    travels(Nothing, Check::Word, &[
+        "-O", "-O0", "-O1", "-O2", "-O3", "-O4", "-O5", "-O6", "-Os", "-Oz", "-Og", "-Ofast",
+        "-ansi", "-pedantic", "-pedantic-errors", "-w", "-p", "-pg", "-pthread", "-Qn", "-Qy",
+        "-Qunused-arguments",
+    ]),
+    travels(Takes::Separate("--param="), Check::Word, &["--param"]),
+    travels(Takes::Separate("--target="), Check::Word, &["-target"]),
+    travels(Glued, Check::Word, &["--param=", "--target="]),
+    travels(Either, Check::Word, &["-G"]),
+    travels(Glued, Check::Assembler, &["-Wa,"]),
+    // Names and paths that are only written into the object or compared with line markers.
+    travels(Glued, Check::Text, &[
+        "-fdebug-prefix-map=", "-ffile-prefix-map=", "-fmacro-prefix-map=", "-frandom-seed=",
+        "-fdebug-compilation-dir=", "-ffile-compilation-dir=",
+        "-finstrument-functions-exclude-file-list=",
+    ]),
+    travels(Nothing, Check::Word, &[
+        "-g", "-g0", "-g1", "-g2", "-g3", "-ggdb", "-ggdb0", "-ggdb1", "-ggdb2", "-ggdb3",
+        "-gdwarf", "-gdwarf-2", "-gdwarf-3", "-gdwarf-4", "-gdwarf-5", "-gdwarf32", "-gdwarf64",
+        "-glldb", "-gsce", "-gstabs", "-gstabs+", "-gline-tables-only", "-gline-directives-only",
+        "-gmlt", "-gpubnames", "-ggnu-pubnames", "-gstrict-dwarf", "-grecord-gcc-switches",
+        "-gcolumn-info", "-gas-loc-support", "-gas-locview-support", "-gvariable-location-views",
+        "-gstatement-frontiers", "-ginline-points", "-gdescribe-dies",
+        "-ginternal-reset-location-views", "-gtoggle", "-gctf", "-gbtf", "-gz",
+        "-gsimple-template-names", "-gcodeview",
+    ]),
+    travels(Glued, Check::Word, &[
+        "-gno-", "-gz=", "-gvariable-location-views=", "-gsimple-template-names=",
+    ]),
+    // Kept here: further files, which the protocol cannot bring back.
+    local(Glued, Why::SideFiles, &[
+        "-save-temps", "--save-temps", "-fstack-usage", "-gsplit-dwarf", "-fdump-",
+        "-fcallgraph-info", "-fopt-info-", "-fopt-info=", "-fsave-optimization-record",
+        "-foptimization-record-", "-ftime-trace", "-fproc-stat-report", "-fcrash-diagnostics",
+        "-fdiagnostics-add-output=", "-fdiagnostics-set-output=", "-fdiagnostics-format=",
+        "-fdeps-", "-gen-reproducer", "-fada-spec", "-femit-", "-fcompare-debug", "-time=",
+        "-dumpdir=", "-dumpbase=",
+    ]),
+    local(NEXT, Why::SideFiles, &[
+        "-aux-info", "-dumpdir", "-dumpbase", "-dumpbase-ext", "--serialize-diagnostics",
+        "-serialize-diagnostics", "-index-store-path", "-dependency-file",
+    ]),
+    local(Glued, Why::SideFiles, &["--output", "-aux-info="]),
+    local(Glued, Why::Profile, &[
+        "--coverage", "-coverage", "-fprofile", "-fauto-profile", "-fbranch-probabilities",
+        "-ftest-coverage", "-fcoverage-", "-fcs-profile", "-fcondition-coverage",
+        "-fpath-coverage", "-fmemory-profile", "-fpgo-", "-fpseudo-probe-for-profiling",
+    ]),
+    local(Glued, Why::Native, &["-march=native", "-mtune=native", "-mcpu=native"]),
+    // Code execution and files of the server (threats.md 1b, 1e).
+    local(Glued, Why::RunsCode, &[
+        "-fplugin", "-fpass-plugin", "-wrapper=", "-load", "-fltrans", "-fwpa", "-foffload",
+        "-fself-test", "-ccc-",
+    ]),
+    local(NEXT, Why::RunsCode, &["-wrapper"]),
+    local(Either, Why::RunsCode, &["-specs", "--specs", "-iplugindir", "-B"]),
+    local(Either, Why::NamesPath, &[
+        "--config", "-working-directory", "-resource-dir", "-ivfsoverlay",
+    ]),
+    local(Glued, Why::NamesPath, &[
+        "--gcc-toolchain", "-gcc-toolchain", "--gcc-install-dir", "--cuda-path", "--driver-mode",
+        "-fsanitize-blacklist", "-fsanitize-ignorelist", "-fsanitize-coverage-allowlist",
+        "-fsanitize-coverage-ignorelist", "-fsanitize-coverage-whitelist",
+        "-fsanitize-coverage-blacklist", "-fsanitize-system-", "-fxray-attr-list",
+        "-fxray-always-instrument", "-fxray-never-instrument", "-fthinlto-index", "-fresolution",
+        "-frandomize-layout-seed-file", "-fbasic-block-sections=list", "-fapinotes",
+        "-fintrinsic-modules-path", "-fms-secure-hotpatch-functions-file", "-gembed-source",
+    ]),
+    local(NEXT, Why::PassesOn, &[
+        "-Xclang", "-Xassembler", "-Xpreprocessor", "-Xanalyzer", "-mmlir", "-Xcuda-ptxas",
+        "-Xcuda-fatbinary", "-Xopenmp-target",
+    ]),
+    local(Either, Why::PassesOn, &["-mllvm"]),
+    local(Glued, Why::PassesOn, &["-Wp,", "-Xopenmp-target=", "-Xarch_"]),
+    local(Glued, Why::Modules, &[
+        "-fmodule", "-fimplicit-module", "-fprebuilt-", "-fbuild-session", "-fpch", "-include-pch",
+        "-gmodules", "-fcxx-modules", "-fno-implicit-module", "-fno-modules",
+        "-fbuiltin-module-map",
+    ]),
+    local(Nothing, Why::Modules, &["--precompile", "-emit-pch"]),
+    local(Nothing, Why::RecordsCommand, &[
+        "-frecord-gcc-switches", "-frecord-command-line", "-grecord-command-line",
+    ]),
+    local(Nothing, Why::OtherOutput, &[
+        "-fsyntax-only", "-emit-llvm", "-emit-ast", "--analyze", "-analyze", "-rewrite-objc",
+        "-verify-pch", "-fembed-offload-object", "-ObjC", "-ObjC++", "-frepo",
+    ]),
+    local(NEXT, Why::SeveralTargets, &["-arch"]),
+    local(Glued, Why::SeveralTargets, &[
+        "-fopenmp-targets=", "-fsycl", "--offload", "--cuda-gpu-arch",
+    ]),
+    // `-flto=auto` and the like pass 3.4, and so travel with the family -f.
+    shapes(Nothing, Client::Local(Why::OldServers), Server::Kept, &["-flto"]),
+    // What is printed would be the server's, or twice.
+    local(Nothing, Why::Prints, &["-###", "-time", "-Q", "--verbose"]),
+    shapes(Nothing, Client::Local(Why::Prints), Server::Kept, &["-v"]),
+    query(Glued, &[
+        "--version", "--help", "-help", "--target-help", "-dumpversion", "-dumpfullversion",
+        "-dumpmachine", "-dumpspecs", "-print-", "--print-",
+    ]),
+];

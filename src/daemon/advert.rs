@@ -1,0 +1,149 @@
+//! What the network is told of us, kept in step with the compilers.
+
+use std::net::IpAddr;
+use std::pin::pin;
+use std::sync::Arc;
+
+use nix::unistd::gethostname;
+use tokio::sync::watch;
+
+use super::compilers::Inventory;
+use super::hello::FEATURES;
+use super::server::{Identity, Phase, reached};
+use crate::discovery::advertise::{AdvertisedService, Advertiser};
+use crate::discovery::txt::{Advert, DefaultCompiler};
+use crate::discovery::{Error, Reach, interfaces};
+use crate::policy::access::AccessList;
+use crate::settings::daemon::host_triple;
+
+/// Where we can be reached, and by whom.
+#[derive(Clone, Debug)]
+pub(crate) struct Reachability {
+    /// TCP port.
+    pub(crate) port: u16,
+    /// Addresses listened on; empty: all.
+    pub(crate) listen: Vec<IpAddr>,
+    /// Who may connect.
+    pub(crate) access: AccessList,
+}
+
+impl Reachability {
+    fn reach(&self) -> Reach {
+        let only_here = !self.listen.is_empty() && self.listen.iter().all(IpAddr::is_loopback);
+        if only_here { Reach::ThisMachine } else { Reach::Lan }
+    }
+
+    /// Is this address of the interface worth advertising: do we listen there, and may a
+    /// neighbour connect?
+    fn is_useful(&self, addr: IpAddr, interface: &str) -> bool {
+        let is_listened_on = self.listen.is_empty()
+            || self.listen.iter().any(|own| own.is_unspecified() || *own == addr);
+        is_listened_on
+            && interfaces::list()
+                .iter()
+                .filter(|here| here.name == interface && here.addr == addr)
+                .any(|here| self.access.would_admit_neighbour(addr, here.prefix_len))
+    }
+}
+
+fn describe(identity: &Identity, inventory: &Inventory) -> Advert {
+    let offered: Vec<_> = inventory.found.iter().map(|found| found.offered.clone()).collect();
+    let advert = Advert {
+        id: identity.id,
+        cpus: identity.cores,
+        cores: identity.cores,
+        jobs: identity.jobs,
+        distcc: env!("CARGO_PKG_VERSION").to_owned(),
+        gnuhost: host_triple(),
+        cc: inventory
+            .cc
+            .as_ref()
+            .map(|cc| DefaultCompiler { version: cc.version.clone(), machine: cc.machine.clone() }),
+        feat: FEATURES.map(str::to_owned).to_vec(),
+        compilers: Vec::new(),
+    };
+    advert.with_compilers(&offered)
+}
+
+/// Starts advertising. To be called on the runtime.
+pub(crate) fn start(
+    identity: &Identity,
+    inventory: &Inventory,
+    reachability: Reachability,
+) -> Result<Advertiser, Error> {
+    let host =
+        gethostname().map_or_else(|_| String::new(), |name| name.to_string_lossy().into_owned());
+    let reach = reachability.reach();
+    let port = reachability.port;
+    let filter = move |addr: IpAddr, interface: &str| reachability.is_useful(addr, interface);
+    Advertiser::start(AdvertisedService {
+        host,
+        port,
+        advert: describe(identity, inventory),
+        reach,
+        filter: Arc::new(filter),
+    })
+}
+
+/// Follows the compilers until the daemon drains, and then says goodbye.
+pub(crate) async fn follow(
+    advertiser: Advertiser,
+    identity: Identity,
+    mut inventory: watch::Receiver<Arc<Inventory>>,
+    phase: watch::Receiver<Phase>,
+) {
+    let mut draining = pin!(reached(&phase, Phase::Draining));
+    loop {
+        tokio::select! {
+            () = &mut draining => break,
+            changed = inventory.changed() => {
+                if changed.is_err() {
+                    break;
+                }
+                let advert = describe(&identity, &inventory.borrow_and_update());
+                advertiser.update(advert).await;
+            }
+        }
+    }
+    advertiser.withdraw().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    fn reachability(listen: &[&str]) -> Reachability {
+        Reachability {
+            port: 3632,
+            listen: listen.iter().map(|addr| addr.parse().unwrap()).collect(),
+            access: AccessList::new(Vec::new(), false),
+        }
+    }
+
+    #[test]
+    fn loopback_is_advertised_only_when_nothing_else_is_served() {
+        for (listen, expected) in [
+            (&[][..], Reach::Lan),
+            (&["127.0.0.1"], Reach::ThisMachine),
+            (&["127.0.0.1", "::1"], Reach::ThisMachine),
+            (&["127.0.0.1", "10.0.0.1"], Reach::Lan),
+        ] {
+            assert_eq!(reachability(listen).reach(), expected, "{listen:?}");
+        }
+    }
+
+    #[test]
+    fn an_address_that_is_not_listened_on_is_not_advertised() {
+        let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let Some(here) = interfaces::list().into_iter().find(|here| here.addr == loopback) else {
+            println!("SKIPPED: no loopback interface");
+            return;
+        };
+        assert!(reachability(&["127.0.0.1"]).is_useful(loopback, &here.name));
+        assert!(reachability(&[]).is_useful(loopback, &here.name));
+        assert!(!reachability(&["10.0.0.1"]).is_useful(loopback, &here.name));
+        assert!(!reachability(&[]).is_useful(loopback, "no-such-interface"));
+    }
+}

@@ -1,0 +1,203 @@
+//! The serving process: log, signals, runtime, and its end.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::io::{self, Write};
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+use tracing::{info, warn};
+
+use super::advert::Reachability;
+use super::compiler::Surroundings;
+use super::compilers::{Inventory, Scanner};
+use super::failure::Failure;
+use super::log::{self, LogSink};
+use super::observe::{self, observe};
+use super::pid_file::PidFile;
+use super::server::{Identity, Phase, Programs};
+use super::start::{self, Config, DRAIN};
+use super::workspace::Workspace;
+use crate::policy::access::AccessList;
+use crate::settings::daemon::LogLevel;
+use crate::sys::process::{Detached, StartReport, Starter, detach};
+use crate::wire::limits::Limits;
+
+/// Threads that serve connections; compilers have processes of their own.
+const MAX_WORKERS: usize = 4;
+/// Most connections open at once. Each needs about six descriptors while its job runs, which the
+/// limit that we raise at the start allows everywhere; the rest waits in the kernel.
+const MAX_CONNECTIONS: usize = 512;
+/// For how long the end waits for threads that ask compilers who they are.
+const LAST_THREADS: Duration = Duration::from_secs(1);
+
+/// All that could be made ready in the foreground.
+pub(super) struct Ready {
+    pub(super) detach: bool,
+    pub(super) log_level: LogLevel,
+    pub(super) lifetime: Option<Duration>,
+    pub(super) listeners: Vec<TcpListener>,
+    pub(super) advertise: Option<Reachability>,
+    pub(super) identity: Identity,
+    pub(super) access: AccessList,
+    pub(super) programs: Programs,
+    pub(super) inventory: Inventory,
+    pub(super) scanner: Scanner,
+    pub(super) surroundings: Surroundings,
+    pub(super) temp_dir: PathBuf,
+    pub(super) log: Arc<LogSink>,
+    pub(super) pid_file: Option<PidFile>,
+    /// `--user` of somebody who is not root.
+    pub(super) ignored_user: Option<String>,
+    /// The line for the user.
+    pub(super) summary: String,
+}
+
+/// Serves to the end of the daemon in this process, or, detached, in another one: then this
+/// returns when that one serves.
+pub(super) fn serve(ready: Ready) -> Result<(), Failure> {
+    if !ready.detach {
+        return live(ready, |summary| say(&summary));
+    }
+    match detach().map_err(Failure::Detach)? {
+        Detached::Parent(readiness) => match readiness.wait().map_err(Failure::Detach)? {
+            StartReport::Ready(summary) => {
+                say(&summary);
+                // What was made ready belongs to the other process now; nothing is dropped here.
+                std::mem::forget(ready);
+                Ok(())
+            }
+            StartReport::Failed(code, text) => {
+                std::mem::forget(ready);
+                Err(Failure::Reported { code, text })
+            }
+        },
+        Detached::Child(starter) => {
+            let starter = Cell::new(Some(starter));
+            let report = |report: &StartReport| {
+                if let Some(starter) = starter.take() {
+                    Starter::report(starter, report);
+                }
+            };
+            let ended = live(ready, |summary| report(&StartReport::Ready(summary)));
+            if let Err(failure) = &ended {
+                report(&StartReport::Failed(failure.exit_code(), failure.to_string()));
+            }
+            ended
+        }
+    }
+}
+
+fn say(line: &str) {
+    // Whoever closed standard output does not want to know.
+    let _ = writeln!(io::stdout(), "{line}");
+}
+
+/// The life of the serving process.
+fn live(ready: Ready, announce: impl FnOnce(String)) -> Result<(), Failure> {
+    log::start(&ready.log, ready.log_level);
+    let workspace = Workspace::open(&ready.temp_dir, ready.identity.id)?;
+    let runtime = runtime(ready.identity.cores).map_err(Failure::Runtime)?;
+    let mut pid_file = ready.pid_file;
+    if let Some(pid_file) = &mut pid_file {
+        pid_file.write()?;
+    }
+    let (events, inbox) = mpsc::channel(observe::QUEUE_LEN);
+    let config = Config {
+        identity: ready.identity,
+        access: ready.access,
+        programs: ready.programs,
+        max_connections: MAX_CONNECTIONS,
+        inventory: ready.inventory,
+        scanner: ready.scanner,
+        surroundings: ready.surroundings,
+        workspace,
+        limits: Limits::default(),
+        events,
+        advertise: ready.advertise,
+    };
+    if let Some(user) = ready.ignored_user {
+        warn!("--user {user} is ignored, since only root can become another user");
+    }
+    let summary = ready.summary;
+    let started = || {
+        info!("{}", summary.strip_prefix("distccd: ").unwrap_or(&summary));
+        announce(summary);
+    };
+    let ended = runtime.block_on(async {
+        let (set_phase, phase) = watch::channel(Phase::Serving);
+        let ending =
+            follow_signals(set_phase, ready.lifetime, ready.log).map_err(Failure::Runtime)?;
+        tokio::spawn(ending);
+        let observer = tokio::spawn(observe(inbox));
+        let ended = start::run(config, ready.listeners, phase, started).await;
+        let _ = observer.await;
+        ended.map_err(Failure::from)
+    });
+    if let Some(pid_file) = pid_file {
+        pid_file.remove();
+    }
+    if ended.is_ok() {
+        info!("ended");
+    }
+    runtime.shutdown_timeout(LAST_THREADS);
+    ended
+}
+
+fn runtime(cores: u16) -> io::Result<Runtime> {
+    let n_workers = usize::from(cores).clamp(1, MAX_WORKERS);
+    Builder::new_multi_thread().worker_threads(n_workers).enable_all().build()
+}
+
+/// Installs the signal handlers at once, and returns what acts on them.
+fn follow_signals(
+    phase: watch::Sender<Phase>,
+    lifetime: Option<Duration>,
+    log: Arc<LogSink>,
+) -> io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    Ok(async move {
+        let lifetime_over = async {
+            match lifetime {
+                Some(lifetime) => tokio::time::sleep(lifetime).await,
+                None => std::future::pending().await,
+            }
+        };
+        let reopening = async {
+            loop {
+                hangup.recv().await;
+                if let Err(error) = log.reopen() {
+                    warn!(%error, "cannot open the log anew");
+                }
+            }
+        };
+        tokio::select! {
+            () = either(&mut terminate, &mut interrupt) => info!("asked to end"),
+            () = lifetime_over => info!("lifetime is over"),
+            () = reopening => {}
+        }
+        phase.send_replace(Phase::Draining);
+        tokio::select! {
+            () = either(&mut terminate, &mut interrupt) => info!("asked to end at once"),
+            () = tokio::time::sleep(DRAIN) => warn!("compiles that still run are ended"),
+            // Everything has ended.
+            () = phase.closed() => return,
+        }
+        phase.send_replace(Phase::Stopping);
+        phase.closed().await;
+    })
+}
+
+async fn either(one: &mut Signal, other: &mut Signal) {
+    tokio::select! {
+        _ = one.recv() => {}
+        _ = other.recv() => {}
+    }
+}

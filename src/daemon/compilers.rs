@@ -1,0 +1,173 @@
+//! The compilers of this machine: found at the start, looked for again when a directory of the
+//! PATH changes or one of them is not what it was.
+
+use std::collections::BTreeSet;
+use std::env;
+use std::ffi::OsStr;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::{Notify, watch};
+use tokio::task::spawn_blocking;
+use tracing::{info, warn};
+
+use super::state;
+use crate::fingerprint::cache::ToolchainCache;
+use crate::fingerprint::inventory::{self, DefaultCompiler, Found};
+
+/// Names in these directories, if there are any, are the only ones served: `distccd`'s list since
+/// 3.3, which `update-distcc-symlinks` fills.
+const MASQUERADE_DIRS: [&str; 2] = ["/usr/lib/distcc", "/usr/lib/distcc/bin"];
+/// How often directories are looked at; a look is one `stat` each.
+const LOOK_PERIOD: Duration = Duration::from_secs(60);
+
+/// What is served.
+#[derive(Clone, Debug)]
+pub(crate) struct Inventory {
+    /// Changes with every start and every change of the compilers.
+    pub(crate) generation: u64,
+    /// Every compiler, the default one first.
+    pub(crate) found: Vec<Found>,
+    /// What `cc` says of itself, for stock clients.
+    pub(crate) cc: Option<DefaultCompiler>,
+}
+
+impl Inventory {
+    /// The compiler that a client means by `name`: a bare name that is offered, or such a name in
+    /// `/usr/bin` or `/bin` if that is the same file.
+    pub(crate) fn resolve(&self, name: &[u8]) -> Option<&Found> {
+        let path = Path::new(OsStr::from_bytes(name));
+        let bare = path.file_name()?.to_str()?;
+        let found =
+            self.found.iter().find(|found| found.offered.names.iter().any(|own| own == bare))?;
+        let is_bare = name == bare.as_bytes();
+        let is_usual = path.parent() == Some(Path::new("/usr/bin"))
+            || path.parent() == Some(Path::new("/bin"));
+        (is_bare || is_usual && is_same_file(path, &found.path)).then_some(found)
+    }
+
+    /// `gcc 12.2.0, clang 14.0.6`, for people.
+    pub(crate) fn summary(&self) -> String {
+        let mut known = BTreeSet::new();
+        let mut words = Vec::new();
+        for found in &self.found {
+            let toolchain = &found.offered.toolchain;
+            if !known.insert((toolchain.family.clone(), &toolchain.version, &toolchain.target)) {
+                continue;
+            }
+            let is_default = self.found.first().is_some_and(|first| {
+                first.offered.toolchain.target == toolchain.target || toolchain.target.is_empty()
+            });
+            let mut word = toolchain.family.to_string();
+            if !toolchain.version.is_empty() {
+                word = format!("{word} {}", toolchain.version);
+            }
+            if !is_default {
+                word = format!("{word} for {}", toolchain.target);
+            }
+            if !words.contains(&word) {
+                words.push(word);
+            }
+        }
+        words.join(", ")
+    }
+}
+
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    matches!((one.canonicalize(), other.canonicalize()), (Ok(one), Ok(other)) if one == other)
+}
+
+/// Where compilers are looked for and what has been learned about them is kept.
+#[derive(Clone, Debug)]
+pub(crate) struct Scanner {
+    path_dirs: Vec<PathBuf>,
+    masquerade_dirs: Vec<PathBuf>,
+    /// None for a daemon that can keep nothing.
+    cache_file: Option<PathBuf>,
+}
+
+impl Scanner {
+    /// Looks along `search_path`, and keeps what it learns in `state_dir`.
+    pub(crate) fn new(search_path: &OsStr, state_dir: Option<&Path>) -> Self {
+        Self {
+            // A relative directory would mean another place once the daemon has moved to `/`.
+            path_dirs: env::split_paths(search_path).filter(|dir| dir.is_absolute()).collect(),
+            masquerade_dirs: MASQUERADE_DIRS.map(PathBuf::from).to_vec(),
+            cache_file: state_dir.map(|dir| dir.join(state::CACHE_FILE)),
+        }
+    }
+
+    /// The same with another list of masquerade directories.
+    #[cfg(test)]
+    pub(crate) fn narrowed_by(self, masquerade_dirs: Vec<PathBuf>) -> Self {
+        Self { masquerade_dirs, ..self }
+    }
+
+    /// Finds every compiler. Takes seconds the first time: each is asked who it is.
+    pub(crate) fn scan(&self) -> Inventory {
+        let mut cache = match &self.cache_file {
+            Some(file) => ToolchainCache::open(file.clone()),
+            None => ToolchainCache::in_memory(),
+        };
+        let found = inventory::scan(&self.path_dirs, &self.masquerade_dirs, &mut cache);
+        if let Err(error) = cache.save() {
+            warn!("cannot remember what the compilers are: {error}");
+        }
+        let cc = inventory::default_compiler(&self.path_dirs);
+        Inventory { generation: generation_now(), found, cc }
+    }
+
+    /// When the directories were changed.
+    fn look(&self) -> Vec<Option<SystemTime>> {
+        self.path_dirs
+            .iter()
+            .chain(&self.masquerade_dirs)
+            .map(|dir| fs::metadata(dir).and_then(|found| found.modified()).ok())
+            .collect()
+    }
+}
+
+/// Later scans and later starts have larger numbers, unless the clock is set back; then they
+/// still differ.
+fn generation_now() -> u64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// Keeps the inventory fresh as long as anybody uses it.
+pub(crate) async fn watch_compilers(
+    scanner: Scanner,
+    inventory: watch::Sender<Arc<Inventory>>,
+    rescan: Arc<Notify>,
+) {
+    let mut seen = scanner.look();
+    loop {
+        let asked = tokio::select! {
+            () = rescan.notified() => true,
+            () = tokio::time::sleep(LOOK_PERIOD) => false,
+            () = inventory.closed() => return,
+        };
+        let now = scanner.look();
+        if !asked && now == seen {
+            continue;
+        }
+        seen = now;
+        let scanning = scanner.clone();
+        // Asking compilers takes seconds, so it has a thread of its own.
+        let fresh = match spawn_blocking(move || scanning.scan()).await {
+            Ok(fresh) => fresh,
+            Err(error) => {
+                warn!(%error, "cannot look for compilers");
+                continue;
+            }
+        };
+        let is_new = inventory.borrow().found != fresh.found;
+        if is_new {
+            info!("serving {}", fresh.summary());
+            inventory.send_replace(Arc::new(fresh));
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! One client's socket: reading a request with deadlines, sending the answer, noticing that the
+//! client has gone.
+
+use std::fmt::{self, Display, Formatter};
+use std::io;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{error::Elapsed, timeout};
+
+use crate::wire::error::DecodeError;
+use crate::wire::limits::Limits;
+use crate::wire::request::{PackedSource, RequestDecoder, RequestHead, RequestStep, SourceChunk};
+
+/// From the connection to the complete command line.
+const HEAD_DEADLINE: Duration = Duration::from_secs(10);
+/// From the command line to the source's first byte: stock clients connect while their
+/// preprocessor still runs.
+const FIRST_BYTE_DEADLINE: Duration = Duration::from_secs(60);
+/// Without any byte of the source, or any byte of the answer taken.
+const PROGRESS_DEADLINE: Duration = Duration::from_secs(30);
+/// How much is read at once.
+const BUFFER_LEN: usize = 64 << 10;
+/// Bytes behind a request that are read and thrown away; who sends more is cut off.
+const MAX_EXTRA: usize = 1 << 20;
+/// For how long a client that sent too much may read its answer.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// Why a conversation ended early.
+#[derive(Debug)]
+pub(crate) enum ConnectionError {
+    /// What came is no request.
+    Decode(DecodeError),
+    /// Too little came for too long; what was awaited.
+    Stalled(&'static str),
+    /// The socket failed.
+    Io(io::Error),
+    /// What came could not be kept.
+    Store(io::Error),
+}
+
+impl Display for ConnectionError {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Decode(error) => write!(f, "cannot read the request: {error}"),
+            Self::Stalled(awaited) => write!(f, "waited in vain for {awaited}"),
+            Self::Io(error) => write!(f, "lost the connection: {error}"),
+            Self::Store(error) => write!(f, "cannot store the source: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for ConnectionError {}
+
+impl From<DecodeError> for ConnectionError {
+    fn from(error: DecodeError) -> Self {
+        Self::Decode(error)
+    }
+}
+
+/// How a conversation begins.
+#[derive(Debug)]
+pub(crate) enum Opening {
+    /// With a job's command line.
+    Job(RequestHead),
+    /// With the question who we are.
+    Hello,
+}
+
+/// A client that speaks to us.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    stream: TcpStream,
+    decoder: RequestDecoder,
+    buffer: Vec<u8>,
+    /// How much of the buffer's front has been decoded.
+    n_used: usize,
+    n_extra: usize,
+}
+
+impl Connection {
+    /// Nothing has been read yet.
+    pub(crate) fn new(stream: TcpStream, limits: Limits) -> Self {
+        Self {
+            stream,
+            decoder: RequestDecoder::new(limits),
+            buffer: Vec::with_capacity(BUFFER_LEN),
+            n_used: 0,
+            n_extra: 0,
+        }
+    }
+
+    /// Reads up to the end of the command line.
+    pub(crate) async fn opening(&mut self) -> Result<Opening, ConnectionError> {
+        timeout(HEAD_DEADLINE, self.read_opening())
+            .await
+            .map_err(|_| ConnectionError::Stalled("the command line"))?
+    }
+
+    async fn read_opening(&mut self) -> Result<Opening, ConnectionError> {
+        loop {
+            let mut input = &self.buffer[self.n_used..];
+            let step = self.decoder.feed(&mut input)?;
+            self.n_used = self.buffer.len() - input.len();
+            match step {
+                RequestStep::Head(head) => return Ok(Opening::Job(head)),
+                RequestStep::Hello => return Ok(Opening::Hello),
+                RequestStep::NeedMore => self.fill().await?,
+                RequestStep::Source(_) | RequestStep::Done => {
+                    unreachable!("the command line comes before the source")
+                }
+            }
+        }
+    }
+
+    /// Reads the source: in protocol 1 its pieces go to `store` as they come, in protocol 2 the
+    /// compressed whole is returned.
+    pub(crate) async fn source(
+        &mut self,
+        mut store: impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> Result<Option<PackedSource>, ConnectionError> {
+        let mut patience = FIRST_BYTE_DEADLINE;
+        let mut packed = None;
+        loop {
+            let mut input = &self.buffer[self.n_used..];
+            let step = self.decoder.feed(&mut input)?;
+            self.n_used = self.buffer.len() - input.len();
+            match step {
+                RequestStep::Source(SourceChunk::Plain(chunk)) => {
+                    store(chunk).map_err(ConnectionError::Store)?;
+                }
+                RequestStep::Source(SourceChunk::Packed(source)) => packed = Some(source),
+                RequestStep::Done => return Ok(packed),
+                RequestStep::NeedMore => {
+                    timeout(patience, self.fill())
+                        .await
+                        .map_err(|_| ConnectionError::Stalled("the source"))??;
+                    patience = PROGRESS_DEADLINE;
+                }
+                RequestStep::Head(_) | RequestStep::Hello => {
+                    unreachable!("the command line comes once")
+                }
+            }
+        }
+    }
+
+    /// Reads into the buffer, all of which has been decoded.
+    async fn fill(&mut self) -> Result<(), ConnectionError> {
+        self.buffer.clear();
+        self.n_used = 0;
+        match self.stream.read_buf(&mut self.buffer).await {
+            Ok(0) => {
+                self.decoder.eof()?;
+                Ok(())
+            }
+            Ok(_) => Ok(()),
+            Err(error) => Err(ConnectionError::Io(error)),
+        }
+    }
+
+    /// Completes when the client has gone, which a stock server also takes from a half-closed
+    /// connection. What comes behind the request is thrown away. May be dropped and called again.
+    pub(crate) async fn departure(&mut self) {
+        self.n_extra += self.buffer.len() - self.n_used;
+        self.n_used = 0;
+        self.buffer.clear();
+        while self.n_extra <= MAX_EXTRA {
+            match self.stream.read_buf(&mut self.buffer).await {
+                Ok(n_read) if n_read > 0 => self.n_extra += n_read,
+                _ => return,
+            }
+            self.buffer.clear();
+        }
+    }
+
+    /// Did bytes come that belong to no request?
+    pub(crate) fn has_extra(&self) -> bool {
+        self.n_extra > 0 || self.n_used < self.buffer.len()
+    }
+
+    /// Sends all of `bytes`.
+    pub(crate) async fn send(&mut self, mut bytes: &[u8]) -> Result<(), ConnectionError> {
+        while !bytes.is_empty() {
+            let sent: Result<io::Result<usize>, Elapsed> =
+                timeout(PROGRESS_DEADLINE, self.stream.write(bytes)).await;
+            match sent {
+                Ok(Ok(n_sent)) => bytes = &bytes[n_sent..],
+                Ok(Err(error)) => return Err(ConnectionError::Io(error)),
+                Err(_) => return Err(ConnectionError::Stalled("the client to take its answer")),
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the connection so that the answer arrives: closing while unread bytes are waiting
+    /// would reset it and take the answer with it.
+    pub(crate) async fn finish(mut self) {
+        let _ = self.stream.shutdown().await;
+        if self.has_extra() {
+            let _ = timeout(LINGER, self.departure()).await;
+        }
+    }
+}

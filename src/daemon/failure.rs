@@ -1,0 +1,152 @@
+//! Why a daemon does not start, and what its parent gets to know.
+
+use std::ffi::OsString;
+use std::fmt::{self, Display, Formatter};
+use std::io;
+use std::path::PathBuf;
+
+use super::listener::BindError;
+use super::pid_file::PidFileError;
+use super::start::RunError;
+use super::workspace::WorkspaceError;
+use crate::base::exit;
+use crate::policy::access::AllowError;
+use crate::settings::daemon::UsageError;
+use crate::sys::privileges::PrivilegeError;
+
+/// Why a daemon does not start. `Display` is one line for the user.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The command line.
+    Usage(UsageError),
+    /// A value of `--allow`.
+    Allow {
+        /// As typed.
+        text: String,
+        /// What is wrong with it.
+        error: AllowError,
+    },
+    /// The port.
+    Bind(BindError),
+    /// Root cannot be given up.
+    Privileges(PrivilegeError),
+    /// The priority cannot be set.
+    Nice(io::Error),
+    /// No place for state.
+    State {
+        /// Where it was to be.
+        path: PathBuf,
+        /// Why not.
+        error: io::Error,
+    },
+    /// The log.
+    Log {
+        /// Where it was to be.
+        path: PathBuf,
+        /// Why not.
+        error: io::Error,
+    },
+    /// In the background, with nowhere to write to.
+    NoLog,
+    /// The pid file.
+    PidFile(PidFileError),
+    /// No compiler on this PATH.
+    NoCompiler(OsString),
+    /// No place for jobs.
+    Workspace(WorkspaceError),
+    /// The background cannot be reached, or died there.
+    Detach(io::Error),
+    /// No threads.
+    Runtime(io::Error),
+    /// It cannot be served or found.
+    Run(RunError),
+    /// The background process has said so.
+    Reported {
+        /// Its exit code.
+        code: u8,
+        /// Its line.
+        text: String,
+    },
+}
+
+impl Failure {
+    /// The original's number for it.
+    pub(super) const fn exit_code(&self) -> u8 {
+        match self {
+            Self::Usage(_) | Self::Allow { .. } => exit::BAD_ARGUMENTS,
+            Self::Bind(_) => exit::BIND_FAILED,
+            Self::NoCompiler(_) => exit::COMPILER_MISSING,
+            Self::Privileges(_) => exit::SETUID_FAILED,
+            Self::Reported { code, .. } => *code,
+            Self::Nice(_)
+            | Self::State { .. }
+            | Self::Log { .. }
+            | Self::NoLog
+            | Self::PidFile(_)
+            | Self::Workspace(_)
+            | Self::Detach(_)
+            | Self::Runtime(_)
+            | Self::Run(_) => exit::GENERAL,
+        }
+    }
+}
+
+impl Display for Failure {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Usage(error) => write!(f, "{error} (see distccd --help)"),
+            Self::Allow { text, error } => write!(f, "cannot use --allow '{text}': {error}"),
+            Self::Bind(error) => error.fmt(f),
+            Self::Privileges(error) => write!(f, "cannot give up root: {error}"),
+            Self::Nice(error) => write!(f, "cannot set the priority: {error}"),
+            Self::State { path, error } => {
+                write!(f, "cannot keep state in {}: {error}", path.display())
+            }
+            Self::Log { path, error } => {
+                write!(f, "cannot write the log {}: {error} (see --log-file)", path.display())
+            }
+            Self::NoLog => f.write_str("no place for a log, give --log-file or --no-detach"),
+            Self::PidFile(error) => error.fmt(f),
+            Self::NoCompiler(path) => {
+                write!(f, "no compiler found in {}", path.to_string_lossy())
+            }
+            Self::Workspace(error) => write!(f, "cannot make a directory for jobs: {error}"),
+            Self::Detach(error) => write!(f, "cannot go to the background: {error}"),
+            Self::Runtime(error) => write!(f, "cannot start threads: {error}"),
+            Self::Run(error) => error.fmt(f),
+            Self::Reported { text, .. } => f.write_str(text),
+        }
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl From<BindError> for Failure {
+    fn from(error: BindError) -> Self {
+        Self::Bind(error)
+    }
+}
+
+impl From<PrivilegeError> for Failure {
+    fn from(error: PrivilegeError) -> Self {
+        Self::Privileges(error)
+    }
+}
+
+impl From<PidFileError> for Failure {
+    fn from(error: PidFileError) -> Self {
+        Self::PidFile(error)
+    }
+}
+
+impl From<WorkspaceError> for Failure {
+    fn from(error: WorkspaceError) -> Self {
+        Self::Workspace(error)
+    }
+}
+
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Self {
+        Self::Run(error)
+    }
+}

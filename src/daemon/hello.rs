@@ -1,0 +1,21 @@
+//! The answer to those who ask who we are.
+
+use super::compilers::Inventory;
+use super::server::Identity;
+use crate::wire::control::HelloReply;
+
+/// What may be used with us without asking; also the TXT key `feat`.
+pub(crate) const FEATURES: [&str; 2] = ["lzo", "hello"];
+
+/// Who we are and what we offer now.
+pub(crate) fn reply(identity: &Identity, inventory: &Inventory) -> HelloReply {
+    HelloReply {
+        id: identity.id.0,
+        generation: inventory.generation,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        features: FEATURES.map(str::to_owned).to_vec(),
+        cores: identity.cores,
+        jobs: identity.jobs,
+        compilers: inventory.found.iter().map(|found| (&found.offered).into()).collect(),
+    }
+}

@@ -1,0 +1,205 @@
+//! From a command line to a serving daemon: what has to be done as root, giving up root, what can
+//! fail while the user is still looking, and only then the background.
+
+use std::env;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use super::advert::Reachability;
+use super::background::{self, Ready};
+use super::compiler::Surroundings;
+use super::compilers::{Inventory, Scanner};
+use super::failure::Failure;
+use super::listener;
+use super::log::LogSink;
+use super::pid_file::PidFile;
+use super::server::{Identity, Programs};
+use super::state;
+use crate::policy::access::{self, AccessList};
+use crate::settings::daemon::{DaemonEnvironment, DaemonSettings, LogTarget, Request, parse};
+use crate::sys::cores;
+use crate::sys::privileges::{self, Account};
+use crate::sys::process;
+use crate::wire::limits::MAX_STDERR;
+
+/// Jobs beyond the cores: while some wait for the disk or the network, others compile. The
+/// original's number.
+const EXTRA_JOBS: u16 = 2;
+/// root's log.
+const SYSTEM_LOG: &str = "/var/log/distccd.log";
+/// Log of others, in their state directory.
+const USER_LOG: &str = "distccd.log";
+/// Compressed and with a note at its end, output of this length still fits into an answer.
+const OUTPUT_LIMIT: usize = MAX_STDERR - (1 << 20);
+
+/// Runs the daemon that the command line describes.
+pub(super) fn main() -> ExitCode {
+    // A server lives for days and must not keep a pipe open that make, or a shell, waits on.
+    process::close_inherited();
+    let cwd = env::current_dir().unwrap_or_else(|_| "/".into());
+    let ended = match parse(env::args_os(), &cwd) {
+        Ok(Request::Print(text)) => {
+            // A reader that closed its pipe has seen enough.
+            let _ = io::stdout().write_all(text.as_bytes());
+            Ok(())
+        }
+        Ok(Request::Serve(settings)) => launch(settings),
+        Err(error) => Err(Failure::Usage(error)),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            let _ = writeln!(io::stderr(), "distccd: {failure}");
+            failure.exit_code().into()
+        }
+    }
+}
+
+fn launch(settings: DaemonSettings) -> Result<(), Failure> {
+    let access = access_list(&settings)?;
+    let account = unprivileged_account(&settings)?;
+    let environment = DaemonEnvironment::from_process(account.is_some());
+    process::raise_descriptor_limit();
+    process::forbid_core_dumps();
+    process::set_umask();
+    process::add_nice(settings.nice).map_err(Failure::Nice)?;
+    let listeners = listener::bind(&settings.listen, settings.port)?;
+    let state_dir = state_dir(&settings, &environment, account.as_ref())?;
+    let log = Arc::new(open_log(&settings, state_dir.as_deref(), account.as_ref())?);
+    let pid_file = settings.pid_file.as_deref().map(PidFile::create).transpose()?;
+    if let Some(account) = &account {
+        account.assume()?;
+    }
+    let identity = identity(&settings, state_dir.as_deref())?;
+    let scanner = Scanner::new(&environment.search_path, state_dir.as_deref());
+    let inventory = scanner.scan();
+    if inventory.found.is_empty() && !settings.any_program {
+        return Err(Failure::NoCompiler(environment.search_path));
+    }
+    let summary = summary(&settings, &access, &identity, &inventory, &log);
+    background::serve(Ready {
+        advertise: settings.zeroconf.then(|| reachability(&settings, &access)),
+        programs: if settings.any_program { Programs::Any } else { Programs::Compilers },
+        surroundings: surroundings(&settings, &environment),
+        temp_dir: environment.temp_dir,
+        ignored_user: settings.user.filter(|_| account.is_none()),
+        detach: settings.detach,
+        log_level: settings.log_level,
+        lifetime: settings.lifetime,
+        listeners,
+        identity,
+        access,
+        inventory,
+        scanner,
+        log,
+        pid_file,
+        summary,
+    })
+}
+
+fn access_list(settings: &DaemonSettings) -> Result<AccessList, Failure> {
+    let rules = settings
+        .allow
+        .iter()
+        .map(|text| {
+            access::parse(text).map_err(|error| Failure::Allow { text: text.clone(), error })
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(AccessList::new(rules, settings.allow_private))
+}
+
+/// The user to become; none if this is no root, or one that only its user namespace takes for
+/// root.
+fn unprivileged_account(settings: &DaemonSettings) -> Result<Option<Account>, Failure> {
+    if !privileges::is_root() {
+        return Ok(None);
+    }
+    let account = Account::choose(settings.user.as_deref())?;
+    Ok(account.is_mapped().then_some(account))
+}
+
+/// The directory for the node's id, made if need be. None if it cannot be made and nobody asked
+/// for it: the daemon then has another id at each start.
+fn state_dir(
+    settings: &DaemonSettings,
+    environment: &DaemonEnvironment,
+    account: Option<&Account>,
+) -> Result<Option<PathBuf>, Failure> {
+    let wanted = settings.state_dir.as_ref();
+    let Some(dir) = wanted.or(environment.state_dir.as_ref()) else { return Ok(None) };
+    let made = state::make_dir(dir, account.map(Account::ids));
+    match made {
+        Ok(()) => Ok(Some(dir.clone())),
+        Err(_) if wanted.is_none() => Ok(None),
+        Err(error) => Err(Failure::State { path: dir.clone(), error }),
+    }
+}
+
+fn open_log(
+    settings: &DaemonSettings,
+    state_dir: Option<&Path>,
+    account: Option<&Account>,
+) -> Result<LogSink, Failure> {
+    let path = match (&settings.log, state_dir) {
+        (LogTarget::File(path), _) => path.clone(),
+        (LogTarget::Default, _) if settings.detach && account.is_some() => SYSTEM_LOG.into(),
+        (LogTarget::Default, Some(dir)) if settings.detach => dir.join(USER_LOG),
+        (LogTarget::Default, None) if settings.detach => return Err(Failure::NoLog),
+        (LogTarget::Default | LogTarget::Stderr, _) => {
+            return LogSink::stderr()
+                .map_err(|error| Failure::Log { path: "/dev/stderr".into(), error });
+        }
+    };
+    LogSink::open(&path, account.map(Account::ids)).map_err(|error| Failure::Log { path, error })
+}
+
+fn identity(settings: &DaemonSettings, state_dir: Option<&Path>) -> Result<Identity, Failure> {
+    let cores = cores::usable();
+    let kept = state_dir.and_then(|dir| state::node_id(dir).ok());
+    let id = match kept {
+        Some(id) => id,
+        None => state::random_id()
+            .map_err(|error| Failure::State { path: "/dev/urandom".into(), error })?,
+    };
+    let jobs = settings.jobs.unwrap_or(cores.saturating_add(EXTRA_JOBS));
+    Ok(Identity { id, cores, jobs })
+}
+
+fn reachability(settings: &DaemonSettings, access: &AccessList) -> Reachability {
+    Reachability { port: settings.port, listen: settings.listen.clone(), access: access.clone() }
+}
+
+fn surroundings(settings: &DaemonSettings, environment: &DaemonEnvironment) -> Surroundings {
+    Surroundings {
+        search_path: environment.search_path.clone(),
+        locale: environment.locale.clone(),
+        lifetime: settings.job_lifetime,
+        output_limit: OUTPUT_LIMIT,
+    }
+}
+
+/// The one line that the user sees: what is served, to whom, where the log is.
+fn summary(
+    settings: &DaemonSettings,
+    access: &AccessList,
+    identity: &Identity,
+    inventory: &Inventory,
+    log: &LogSink,
+) -> String {
+    let compilers = inventory.summary();
+    let what = match (settings.any_program, compilers.is_empty()) {
+        (false, _) => compilers,
+        (true, true) => "any program".to_owned(),
+        (true, false) => format!("any program, {compilers}"),
+    };
+    let place: Vec<String> = settings.listen.iter().map(|addr| format!(" of {addr}")).collect();
+    format!(
+        "distccd: serving {what} ({} jobs) on port {}{} to {access}; log {}",
+        identity.jobs,
+        settings.port,
+        place.join(" and"),
+        log.name(),
+    )
+}

@@ -1,0 +1,253 @@
+//! What happens to jobs, told once and in one place: the log's lines of jobs and clients. The
+//! observer alone owns the memory of which clients have been complained about.
+
+use std::collections::HashMap;
+use std::fmt::{self, Display, Formatter};
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+use tracing::{debug, info, warn};
+
+use crate::wire::job::WaitStatus;
+
+/// Events on their way to the observer.
+pub(crate) const QUEUE_LEN: usize = 256;
+/// A client that is refused is mentioned once in this time.
+const COMPLAINT_PERIOD: Duration = Duration::from_secs(60);
+/// Refused clients that are remembered; beyond it the oldest are forgotten.
+const MAX_COMPLAINTS: usize = 1024;
+
+/// Something that the log or a monitor wants to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// A client is not allowed to connect.
+    Denied(SocketAddr),
+    /// Somebody asked who we are.
+    Greeted(SocketAddr),
+    /// A connection without a byte: a port scan, or a check whether we live.
+    Touched(SocketAddr),
+    /// A compiler is about to be started.
+    Began(JobName),
+    /// Bytes came behind a complete request.
+    ExtraBytes(SocketAddr),
+    /// A connection that sent at least a byte has ended.
+    Ended(JobRecord),
+}
+
+/// A job, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct JobName {
+    /// Who sent it.
+    pub(crate) client: SocketAddr,
+    /// The compiler, as the client named it.
+    pub(crate) compiler: String,
+    /// The source file, as the client named it.
+    pub(crate) source: String,
+}
+
+/// How a job ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct JobRecord {
+    /// Who sent it.
+    pub(crate) client: SocketAddr,
+    /// What became of it.
+    pub(crate) result: JobResult,
+    /// From the connection's first moment.
+    pub(crate) time: Duration,
+}
+
+/// What became of a job.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum JobResult {
+    /// The compiler ran, whatever it said.
+    Compiled {
+        /// The job.
+        name: JobName,
+        /// The compiler's end.
+        status: WaitStatus,
+    },
+    /// The compiler took too long and was ended.
+    TimedOut(JobName),
+    /// The client went away first.
+    ClientGone,
+    /// What the client sent is not a job that is done here; why, for people.
+    Refused(String),
+    /// Our own fault; what, for people.
+    Failed(String),
+}
+
+/// The original's exit codes (distcc 3.4, `exitcode.h`), which its log shows as `ret`.
+mod ret {
+    pub(super) const GENERAL: u8 = 100;
+    pub(super) const IO_ERROR: u8 = 107;
+    pub(super) const PROTOCOL_ERROR: u8 = 109;
+    pub(super) const TIMEOUT: u8 = 118;
+}
+
+impl Display for JobName {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "client: {} {} {}", Client(self.client), self.compiler, self.source)
+    }
+}
+
+impl Display for JobRecord {
+    /// The original's line, which scripts read.
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let (word, status, ret) = match &self.result {
+            JobResult::Compiled { status, .. } if status.success() => ("COMPILE_OK", *status, 0),
+            JobResult::Compiled { status, .. } => ("COMPILE_ERROR", *status, 0),
+            JobResult::TimedOut(_) => ended("COMPILE_TIMEOUT", ret::TIMEOUT),
+            JobResult::ClientGone => ended("CLI_DISCONN", ret::IO_ERROR),
+            JobResult::Refused(_) => ended("REJ_BAD_REQ", ret::PROTOCOL_ERROR),
+            JobResult::Failed(_) => ended("OTHER", ret::GENERAL),
+        };
+        write!(
+            f,
+            "client: {} {word} exit:{} sig:{} core:{} ret:{ret} time:{}ms ",
+            Client(self.client),
+            status.code().unwrap_or(0),
+            status.signal().unwrap_or(0),
+            u8::from(status.core_dumped()),
+            self.time.as_millis(),
+        )?;
+        match &self.result {
+            JobResult::Compiled { name, .. } | JobResult::TimedOut(name) => {
+                write!(f, "{} {}", name.compiler, name.source)
+            }
+            JobResult::Refused(reason) | JobResult::Failed(reason) => write!(f, "({reason})"),
+            JobResult::ClientGone => Ok(()),
+        }
+    }
+}
+
+/// Jobs that ended without a compiler's status: the original shows its own code as one.
+const fn ended(word: &'static str, ret: u8) -> (&'static str, WaitStatus, u8) {
+    (word, WaitStatus::exited(ret), ret)
+}
+
+/// A peer as the original writes it: an IPv4 address also where the socket is dual-stack, an IPv6
+/// address without brackets.
+pub(crate) struct Client(pub(crate) SocketAddr);
+
+impl Display for Client {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.0.ip().to_canonical(), self.0.port())
+    }
+}
+
+/// Writes the log until every sender of events is gone.
+pub(crate) async fn observe(mut events: mpsc::Receiver<Event>) {
+    let mut complaints = Complaints::default();
+    while let Some(event) = events.recv().await {
+        match event {
+            Event::Denied(client) => {
+                if complaints.is_due(client.ip().to_canonical(), Instant::now()) {
+                    warn!(
+                        target: "access",
+                        "connection from client '{}' denied by access list", Client(client)
+                    );
+                }
+            }
+            Event::Greeted(client) => debug!(target: "hello", "client: {}", Client(client)),
+            Event::Touched(client) => {
+                debug!(target: "listener", "client: {} closed without a byte", Client(client));
+            }
+            Event::Began(name) => info!(target: "dcc_job_begin", "{name}"),
+            Event::ExtraBytes(client) => warn!(
+                target: "job",
+                "client: {} sent bytes behind its request; they are ignored", Client(client)
+            ),
+            Event::Ended(record) => info!(target: "dcc_job_summary", "{record}"),
+        }
+    }
+}
+
+/// When which refused client was last mentioned.
+#[derive(Default)]
+struct Complaints(HashMap<IpAddr, Instant>);
+
+impl Complaints {
+    /// Is it time to mention this client? If so, it is taken as mentioned.
+    fn is_due(&mut self, client: IpAddr, now: Instant) -> bool {
+        if self.0.get(&client).is_some_and(|last| now.duration_since(*last) < COMPLAINT_PERIOD) {
+            return false;
+        }
+        if self.0.len() >= MAX_COMPLAINTS {
+            self.0.retain(|_, last| now.duration_since(*last) < COMPLAINT_PERIOD);
+        }
+        if self.0.len() >= MAX_COMPLAINTS
+            && let Some(oldest) = self.0.iter().min_by_key(|(_, last)| **last).map(|(ip, _)| *ip)
+        {
+            self.0.remove(&oldest);
+        }
+        self.0.insert(client, now);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(result: JobResult) -> String {
+        let client = "[::ffff:127.0.0.1]:42174".parse().unwrap();
+        JobRecord { client, result, time: Duration::from_micros(14_900) }.to_string()
+    }
+
+    fn name() -> JobName {
+        JobName {
+            client: "[::ffff:127.0.0.1]:42174".parse().unwrap(),
+            compiler: "gcc".to_owned(),
+            source: "hello.c".to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_summary_is_the_original_s() {
+        let compiled = |status| {
+            record(JobResult::Compiled {
+                name: name(),
+                status: WaitStatus::from_raw(status).unwrap(),
+            })
+        };
+        for (line, expected) in [
+            (compiled(0), "COMPILE_OK exit:0 sig:0 core:0 ret:0 time:14ms gcc hello.c"),
+            (compiled(0x100), "COMPILE_ERROR exit:1 sig:0 core:0 ret:0 time:14ms gcc hello.c"),
+            (compiled(0x8b), "COMPILE_ERROR exit:0 sig:11 core:1 ret:0 time:14ms gcc hello.c"),
+            (
+                record(JobResult::TimedOut(name())),
+                "COMPILE_TIMEOUT exit:118 sig:0 core:0 ret:118 time:14ms gcc hello.c",
+            ),
+            (record(JobResult::ClientGone), "CLI_DISCONN exit:107 sig:0 core:0 ret:107 time:14ms "),
+            (
+                record(JobResult::Refused("no such compiler".to_owned())),
+                "REJ_BAD_REQ exit:109 sig:0 core:0 ret:109 time:14ms (no such compiler)",
+            ),
+        ] {
+            assert_eq!(line, format!("client: 127.0.0.1:42174 {expected}"));
+        }
+        assert_eq!(name().to_string(), "client: 127.0.0.1:42174 gcc hello.c");
+        assert_eq!(Client("[::1]:5".parse().unwrap()).to_string(), "::1:5");
+    }
+
+    #[test]
+    fn a_refused_client_is_mentioned_once_a_minute() {
+        let mut complaints = Complaints::default();
+        let begun = Instant::now();
+        let (one, two) = ("10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap());
+        assert!(complaints.is_due(one, begun) && complaints.is_due(two, begun));
+        assert!(!complaints.is_due(one, begun + Duration::from_secs(59)));
+        assert!(complaints.is_due(one, begun + COMPLAINT_PERIOD));
+    }
+
+    #[test]
+    fn the_memory_of_refused_clients_is_bounded() {
+        let mut complaints = Complaints::default();
+        let begun = Instant::now();
+        for number in 0..5000 {
+            complaints.is_due(IpAddr::V4(number.into()), begun);
+        }
+        assert_eq!(complaints.0.len(), MAX_COMPLAINTS);
+    }
+}

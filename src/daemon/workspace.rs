@@ -1,0 +1,194 @@
+//! Directories for jobs: `$TMPDIR/distccd-<id>/run-*/job-<n>`, readable by nobody else. A job's
+//! directory goes when its [`JobDir`] is dropped, those of a daemon that was killed at the start
+//! of the next with the same id.
+
+use std::fmt::{self, Display, Formatter};
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use nix::fcntl::{Flock, FlockArg};
+use nix::unistd::geteuid;
+use tempfile::{Builder, TempDir};
+
+use crate::base::node::NodeId;
+
+/// Prefix of the directory that one run of a daemon owns.
+const RUN_PREFIX: &str = "run-";
+
+/// The directory of one run of the daemon. Two daemons of one id (two ports) live beside each
+/// other: each holds a lock on its own, and only directories without a holder are swept.
+#[derive(Debug)]
+pub(crate) struct Workspace {
+    run: TempDir,
+    /// Held until the directory is gone.
+    _lock: Flock<File>,
+    n_jobs: AtomicU64,
+}
+
+/// Why there is no place to work in.
+#[derive(Debug)]
+pub(crate) struct WorkspaceError {
+    path: PathBuf,
+    error: io::Error,
+}
+
+impl Display for WorkspaceError {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path.display(), self.error)
+    }
+}
+
+impl std::error::Error for WorkspaceError {}
+
+impl Workspace {
+    /// Makes the directory of this run below `temp_dir` and removes what dead runs of the same
+    /// node left there.
+    pub(crate) fn open(temp_dir: &Path, id: NodeId) -> Result<Self, WorkspaceError> {
+        let failed = |path: &Path, error| WorkspaceError { path: path.to_owned(), error };
+        let node_dir = own_directory(temp_dir, id).map_err(|error| failed(temp_dir, error))?;
+        let run = || -> io::Result<(TempDir, Flock<File>)> {
+            // Held while sweeping and creating, so that nobody sweeps a directory between its
+            // creation and its lock.
+            let _turn = lock(&node_dir, FlockArg::LockExclusive)?;
+            sweep(&node_dir);
+            let run = Builder::new().prefix(RUN_PREFIX).tempdir_in(&node_dir)?;
+            let held = lock(run.path(), FlockArg::LockExclusiveNonblock)?;
+            Ok((run, held))
+        };
+        let (run, held) = run().map_err(|error| failed(&node_dir, error))?;
+        Ok(Self { run, _lock: held, n_jobs: AtomicU64::new(0) })
+    }
+
+    /// An empty directory for one job.
+    pub(crate) fn job_dir(&self) -> Result<JobDir, WorkspaceError> {
+        let number = self.n_jobs.fetch_add(1, Ordering::Relaxed);
+        let path = self.run.path().join(format!("job-{number}"));
+        match DirBuilder::new().mode(0o700).create(&path) {
+            Ok(()) => Ok(JobDir { path }),
+            Err(error) => Err(WorkspaceError { path, error }),
+        }
+    }
+
+    /// Where the job directories are.
+    pub(crate) fn path(&self) -> &Path {
+        self.run.path()
+    }
+}
+
+impl Drop for Workspace {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(self.run.path());
+        // Fails, as it should, while another daemon of this node works in it.
+        if let Some(node_dir) = self.run.path().parent() {
+            let _ = fs::remove_dir(node_dir);
+        }
+    }
+}
+
+/// The directory of one job; removed with all that is in it when dropped.
+#[derive(Debug)]
+pub(crate) struct JobDir {
+    path: PathBuf,
+}
+
+impl JobDir {
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for JobDir {
+    fn drop(&mut self) {
+        // What cannot be removed now is swept at the next start.
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+/// The node's directory, made if need be. A directory of that name that somebody else made is
+/// left alone, and one with a name that nobody can guess is used.
+fn own_directory(temp_dir: &Path, id: NodeId) -> io::Result<PathBuf> {
+    let path = temp_dir.join(format!("distccd-{id}"));
+    match DirBuilder::new().mode(0o700).create(&path) {
+        Ok(()) => return Ok(path),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(error),
+    }
+    let found = fs::symlink_metadata(&path)?;
+    if found.is_dir() && found.uid() == geteuid().as_raw() {
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o700))?;
+        return Ok(path);
+    }
+    Ok(Builder::new().prefix(&format!("distccd-{id}-")).tempdir_in(temp_dir)?.keep())
+}
+
+fn lock(directory: &Path, how: FlockArg) -> io::Result<Flock<File>> {
+    Flock::lock(File::open(directory)?, how).map_err(|(_, errno)| errno.into())
+}
+
+/// Removes the directories of runs that have ended.
+fn sweep(node_dir: &Path) {
+    let Ok(entries) = fs::read_dir(node_dir) else { return };
+    for entry in entries.flatten() {
+        let is_run = entry.file_name().to_string_lossy().starts_with(RUN_PREFIX);
+        if is_run && lock(&entry.path(), FlockArg::LockExclusiveNonblock).is_ok() {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: NodeId = NodeId(0x7f3a_91c2);
+
+    fn names(dir: &Path) -> Vec<String> {
+        fs::read_dir(dir)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn a_job_leaves_nothing_behind_and_neither_does_the_daemon() {
+        let temp = tempfile::tempdir().unwrap();
+        let workspace = Workspace::open(temp.path(), ID).unwrap();
+        let job = workspace.job_dir().unwrap();
+        assert_eq!(fs::metadata(job.path()).unwrap().permissions().mode() & 0o777, 0o700);
+        fs::create_dir(job.path().join("deep")).unwrap();
+        fs::write(job.path().join("deep/x.o"), "x").unwrap();
+        let other = workspace.job_dir().unwrap();
+        assert_ne!(job.path(), other.path());
+        drop(job);
+        assert_eq!(names(workspace.path()), ["job-1"]);
+        drop(workspace);
+        assert!(names(temp.path()).is_empty());
+    }
+
+    #[test]
+    fn the_next_start_sweeps_dead_runs_and_only_those() {
+        let temp = tempfile::tempdir().unwrap();
+        let living = Workspace::open(temp.path(), ID).unwrap();
+        let node_dir = temp.path().join("distccd-7f3a91c2");
+        fs::create_dir_all(node_dir.join("run-dead/job-3")).unwrap();
+        fs::create_dir(node_dir.join("other")).unwrap();
+        let next = Workspace::open(temp.path(), ID).unwrap();
+        assert!(!node_dir.join("run-dead").exists());
+        assert!(node_dir.join("other").exists());
+        assert!(living.path().exists() && next.path().exists());
+    }
+
+    #[test]
+    fn a_planted_link_is_not_followed() {
+        let temp = tempfile::tempdir().unwrap();
+        let elsewhere = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(elsewhere.path(), temp.path().join("distccd-7f3a91c2")).unwrap();
+        let workspace = Workspace::open(temp.path(), ID).unwrap();
+        assert!(workspace.path().starts_with(temp.path().canonicalize().unwrap()));
+        assert!(names(elsewhere.path()).is_empty());
+    }
+}

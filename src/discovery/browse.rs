@@ -1,0 +1,500 @@
+//! Browsing for other machines: one task round the mDNS library, which drains it promptly, asks
+//! anew now and then, and hands on what [`judge`] lets through.
+
+use std::collections::{HashMap, VecDeque};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mdns_sd::{
+    DaemonEvent, IfKind, IfPredicate, Receiver, ResolvedService, ScopedIp, ServiceDaemon,
+    ServiceEvent,
+};
+use tokio::sync::{Notify, mpsc};
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tracing::{Instrument, debug, info_span, warn};
+
+use super::advertise::{ADDRESS_CHECK, MDNS_PORT};
+use super::heard::{Heard, HeardPeer, Resolved, instance_of, judge};
+use super::interfaces::{self, Interface, Kind, KindCache};
+use super::{Reach, SERVICE_TYPE, escape};
+
+/// Instances remembered at most, and events waiting for a slow reader at most.
+const MAX_INSTANCES: usize = 512;
+/// The library asks at 1, 3, 7, ... s and after an hour only once an hour; a machine behind a switch
+/// that was off for two minutes would not be found again for that long.
+const ASK_AGAIN: Duration = Duration::from_secs(30);
+/// New addresses come in groups; after the first one, this long is waited for the others.
+const SETTLE: Duration = Duration::from_millis(200);
+/// An instance that the cache no longer replayed at the last question is gone, but only if the
+/// replay had this long to arrive.
+const REPLAY_TIME: Duration = Duration::from_secs(5);
+/// Before a library that failed is tried again.
+const PAUSE: Duration = Duration::from_secs(1);
+/// The library's cache has no bound of its own; when a flood has filled it to this many records,
+/// its thread is replaced. Five hundred real instances make about 3000.
+const MAX_CACHED: i64 = 8000;
+
+/// Browses until dropped.
+pub(crate) struct Browser {
+    ask: Arc<Notify>,
+    task: AbortHandle,
+}
+
+impl Browser {
+    /// Starts browsing on the current tokio runtime, on every link to neighbours and on loopback.
+    pub(crate) fn start() -> (Self, mpsc::Receiver<Heard>) {
+        Self::start_on_port(Reach::Lan, MDNS_PORT)
+    }
+
+    fn start_on_port(reach: Reach, mdns_port: u16) -> (Self, mpsc::Receiver<Heard>) {
+        let (events, heard) = mpsc::channel(64);
+        let ask = Arc::new(Notify::new());
+        let listener = Listener::new(reach, mdns_port, Arc::clone(&ask));
+        let task = tokio::spawn(listener.run(events).instrument(info_span!("browser")));
+        (Self { ask, task: task.abort_handle() }, heard)
+    }
+
+    /// Asks the network now, out of turn.
+    pub(crate) fn ask(&self) {
+        self.ask.notify_one();
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// The library's thread with one subscription; ends with this value.
+struct Subscription {
+    daemon: ServiceDaemon,
+    changes: Receiver<DaemonEvent>,
+    services: Receiver<ServiceEvent>,
+}
+
+impl Subscription {
+    fn start(reach: Reach, mdns_port: u16) -> Result<Self, mdns_sd::Error> {
+        let daemon = ServiceDaemon::new_with_port(mdns_port)?;
+        let kinds = KindCache::default();
+        let wanted = IfPredicate::new(move |interface| match kinds.kind(interface) {
+            Kind::Loopback => true,
+            Kind::Link => reach == Reach::Lan,
+            Kind::Virtual => false,
+        });
+        let subscribe = || {
+            let changes = daemon.monitor()?;
+            daemon.disable_interface(IfKind::All)?;
+            daemon.enable_interface(IfKind::Predicate(wanted))?;
+            daemon.set_ip_check_interval(ADDRESS_CHECK)?;
+            Ok((changes, daemon.browse(SERVICE_TYPE)?))
+        };
+        match subscribe() {
+            Ok((changes, services)) => Ok(Self { daemon, changes, services }),
+            Err(error) => {
+                let _ = daemon.shutdown();
+                Err(error)
+            }
+        }
+    }
+
+    /// Records in the library's cache.
+    async fn n_cached(&self) -> i64 {
+        let Ok(answer) = self.daemon.get_metrics() else { return 0 };
+        let Ok(Ok(metrics)) = timeout(PAUSE, answer.recv_async()).await else { return 0 };
+        metrics.iter().filter(|(name, _)| name.starts_with("cached-")).map(|(_, n)| n).sum()
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        let _ = self.daemon.shutdown();
+    }
+}
+
+/// The browsing task's state.
+struct Listener {
+    reach: Reach,
+    mdns_port: u16,
+    ask: Arc<Notify>,
+    interfaces: Vec<Interface>,
+    instances: Instances,
+    asked: Instant,
+    ask_at: Instant,
+}
+
+impl Listener {
+    fn new(reach: Reach, mdns_port: u16, ask: Arc<Notify>) -> Self {
+        let asked = Instant::now();
+        let ask_at = asked + ASK_AGAIN;
+        let instances = Instances::default();
+        Self { reach, mdns_port, ask, interfaces: Vec::new(), instances, asked, ask_at }
+    }
+
+    async fn run(mut self, heard: mpsc::Sender<Heard>) {
+        while !heard.is_closed() {
+            match Subscription::start(self.reach, self.mdns_port) {
+                Ok(mut subscription) => {
+                    self.begin();
+                    self.listen(&mut subscription, &heard).await;
+                }
+                Err(error) => warn!(%error, "cannot browse"),
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// A question goes out with every new thread.
+    fn begin(&mut self) {
+        self.interfaces = interfaces::list();
+        self.instances.generation += 1;
+        self.asked = Instant::now();
+        self.ask_at = self.asked + ASK_AGAIN;
+    }
+
+    /// Returns when the library's thread has to be replaced or nobody listens to us any more.
+    async fn listen(&mut self, subscription: &mut Subscription, heard: &mpsc::Sender<Heard>) {
+        let ask = Arc::clone(&self.ask);
+        loop {
+            tokio::select! {
+                event = subscription.services.recv_async() => match event {
+                    Ok(event) => self.notice(event),
+                    // More was heard, or replayed, than the library's queue holds. Its cache would
+                    // overflow the next subscription too, so it has to go.
+                    Err(_) => {
+                        warn!("too much heard at once, forgetting all");
+                        return;
+                    }
+                },
+                change = subscription.changes.recv_async() => match change {
+                    Ok(change) => self.notice_change(&change),
+                    Err(_) => match subscription.daemon.monitor() {
+                        Ok(changes) => {
+                            subscription.changes = changes;
+                            sleep(SETTLE).await;
+                        }
+                        Err(_) => return,
+                    },
+                },
+                () = sleep_until(self.ask_at) => {
+                    if subscription.n_cached().await > MAX_CACHED {
+                        warn!("too many records heard, forgetting all");
+                        return;
+                    }
+                    if !self.ask_again(subscription) {
+                        return;
+                    }
+                }
+                () = ask.notified() => self.ask_by(Duration::ZERO),
+                permit = heard.reserve(), if self.instances.has_news() => match permit {
+                    Ok(permit) => {
+                        if let Some(news) = self.instances.next() {
+                            permit.send(news);
+                        }
+                    }
+                    Err(_) => return,
+                },
+                () = heard.closed() => return,
+            }
+        }
+    }
+
+    fn ask_by(&mut self, delay: Duration) {
+        self.ask_at = self.ask_at.min(Instant::now() + delay);
+    }
+
+    /// Subscribes anew, which asks the network and replays what the library has cached. False if
+    /// the library's thread is gone.
+    fn ask_again(&mut self, subscription: &mut Subscription) -> bool {
+        let now = Instant::now();
+        self.drain(subscription);
+        self.interfaces = interfaces::list();
+        let services = match subscription.daemon.browse(SERVICE_TYPE) {
+            Ok(services) => services,
+            Err(mdns_sd::Error::Again) => {
+                self.ask_at = now + PAUSE;
+                return true;
+            }
+            Err(_) => return false,
+        };
+        if now.duration_since(self.asked) >= REPLAY_TIME {
+            // A goodbye or an expiry can get lost in the library when a service has a sub-type.
+            self.instances.sweep();
+        }
+        self.instances.generation += 1;
+        (self.asked, self.ask_at) = (now, now + ASK_AGAIN);
+        subscription.services = services;
+        true
+    }
+
+    fn drain(&mut self, subscription: &Subscription) {
+        while let Ok(event) = subscription.services.try_recv() {
+            self.notice(event);
+        }
+    }
+
+    fn notice(&mut self, event: ServiceEvent) {
+        match event {
+            ServiceEvent::ServiceResolved(service) => {
+                match judge(&resolved(&service), &self.interfaces) {
+                    Some(peer) => self.instances.up(peer),
+                    None => {
+                        let instance = escape(service.fullname.as_bytes());
+                        debug!(instance, port = service.port, "nothing usable in this record");
+                    }
+                }
+            }
+            ServiceEvent::ServiceRemoved(_, fullname) => {
+                if let Some(instance) = instance_of(&fullname) {
+                    self.instances.gone(&instance);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn notice_change(&mut self, change: &DaemonEvent) {
+        match change {
+            // When one of two links goes down, the library drops what it heard there first, though
+            // the machine may be reached over the other link still.
+            DaemonEvent::IpAdd(_) | DaemonEvent::IpDel(_) => {
+                self.interfaces = interfaces::list();
+                self.ask_by(SETTLE);
+            }
+            DaemonEvent::Error(error) => warn!(%error, "mDNS browser"),
+            _ => {}
+        }
+    }
+}
+
+fn resolved(service: &ResolvedService) -> Resolved<'_> {
+    let mut addrs: Vec<(IpAddr, u32)> = Vec::new();
+    for addr in service.get_addresses() {
+        match addr {
+            ScopedIp::V4(v4) => {
+                let heard_on = v4.interface_ids().iter();
+                addrs.extend(heard_on.map(|interface| (IpAddr::V4(*v4.addr()), interface.index)));
+            }
+            ScopedIp::V6(v6) => addrs.push((IpAddr::V6(*v6.addr()), v6.scope_id().index)),
+            _ => {}
+        }
+    }
+    let txt = service.get_properties().iter();
+    Resolved {
+        fullname: service.get_fullname(),
+        host: service.get_hostname(),
+        port: service.get_port(),
+        addrs,
+        txt: txt.map(|property| (property.key(), property.val().unwrap_or_default())).collect(),
+    }
+}
+
+/// What was handed on of each instance, and what is still to be; both bounded.
+#[derive(Default)]
+struct Instances {
+    known: HashMap<String, Known>,
+    news: HashMap<String, Heard>,
+    order: VecDeque<String>,
+    /// Counts the questions asked.
+    generation: u64,
+}
+
+struct Known {
+    peer: HeardPeer,
+    generation: u64,
+}
+
+impl Instances {
+    /// An unchanged instance is handed on once per question: its reader may have given it up.
+    fn up(&mut self, peer: HeardPeer) {
+        let generation = self.generation;
+        if let Some(known) = self.known.get_mut(&peer.instance) {
+            if known.generation == generation && known.peer == peer {
+                return;
+            }
+        } else if self.known.len() >= MAX_INSTANCES && !self.forget_one() {
+            return;
+        }
+        if self.tell(Heard::Up(peer.clone())) {
+            self.known.insert(peer.instance.clone(), Known { peer, generation });
+        }
+    }
+
+    fn gone(&mut self, instance: &str) {
+        if self.known.remove(instance).is_some() {
+            self.tell(Heard::Gone { instance: instance.to_owned() });
+        }
+    }
+
+    /// Gives up what was not heard since the last question.
+    fn sweep(&mut self) {
+        let stale = |known: &Known| known.generation < self.generation;
+        let stale: Vec<String> = self
+            .known
+            .iter()
+            .filter(|(_, known)| stale(known))
+            .map(|(instance, _)| instance.clone())
+            .collect();
+        for instance in stale {
+            debug!(instance, "not heard any more");
+            self.gone(&instance);
+        }
+    }
+
+    /// Makes room in a full table: for one that was not heard since the last question, else for
+    /// any, since a flood of invented instances must not keep real ones out.
+    fn forget_one(&mut self) -> bool {
+        let oldest = self.known.iter().min_by_key(|(_, known)| known.generation);
+        let Some(instance) = oldest.map(|(instance, _)| instance.clone()) else { return false };
+        self.known.remove(&instance);
+        true
+    }
+
+    /// A later word on an instance replaces one that was not handed on yet.
+    fn tell(&mut self, heard: Heard) -> bool {
+        let instance = heard.instance().to_owned();
+        if self.news.insert(instance.clone(), heard).is_none() {
+            if self.order.len() >= 2 * MAX_INSTANCES {
+                self.news.remove(&instance);
+                return false;
+            }
+            self.order.push_back(instance);
+        }
+        true
+    }
+
+    fn has_news(&self) -> bool {
+        !self.order.is_empty()
+    }
+
+    fn next(&mut self) -> Option<Heard> {
+        let instance = self.order.pop_front()?;
+        self.news.remove(&instance)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{SocketAddr, UdpSocket};
+
+    use super::*;
+    use crate::base::node::NodeId;
+    use crate::discovery::advertise::{AdvertisedService, Advertiser};
+    use crate::discovery::heard::HeardAddr;
+    use crate::discovery::txt::{Advert, HeardTxt};
+
+    fn peer(instance: &str, port: u16) -> HeardPeer {
+        let addr = SocketAddr::new([10, 77, 0, 1].into(), port);
+        let addrs = vec![HeardAddr { addr, interface: "eth0".to_owned() }];
+        let (instance, host) = (instance.to_owned(), "h1".to_owned());
+        HeardPeer { instance, host, port, addrs, txt: HeardTxt::default() }
+    }
+
+    #[test]
+    fn hands_on_what_is_new_once_a_question() {
+        let mut instances = Instances::default();
+        instances.up(peer("a", 1));
+        instances.up(peer("a", 1));
+        assert_eq!(instances.next(), Some(Heard::Up(peer("a", 1))));
+        assert!(!instances.has_news());
+        instances.up(peer("a", 2));
+        instances.up(peer("a", 3));
+        assert_eq!(instances.next(), Some(Heard::Up(peer("a", 3))));
+        assert_eq!(instances.next(), None);
+        instances.generation += 1;
+        instances.up(peer("a", 3));
+        assert_eq!(instances.next(), Some(Heard::Up(peer("a", 3))));
+    }
+
+    #[test]
+    fn gives_up_what_was_not_replayed() {
+        let mut instances = Instances::default();
+        instances.up(peer("a", 1));
+        instances.up(peer("b", 1));
+        instances.generation += 1;
+        instances.up(peer("b", 1));
+        instances.sweep();
+        let news: Vec<Heard> = std::iter::from_fn(|| instances.next()).collect();
+        assert_eq!(news, [Heard::Gone { instance: "a".to_owned() }, Heard::Up(peer("b", 1))]);
+        instances.gone("a");
+        assert!(!instances.has_news());
+    }
+
+    #[test]
+    fn flood_neither_grows_the_table_nor_keeps_others_out() {
+        let mut instances = Instances::default();
+        for number in 0..5000 {
+            instances.up(peer(&format!("fake{number}"), 1));
+        }
+        assert!(instances.known.len() <= MAX_INSTANCES);
+        assert!(instances.news.len() <= 2 * MAX_INSTANCES);
+        while instances.next().is_some() {}
+        instances.up(peer("real", 1));
+        assert_eq!(instances.next(), Some(Heard::Up(peer("real", 1))));
+    }
+
+    fn service(id: u32, jobs: u16) -> AdvertisedService {
+        let advert = Advert {
+            id: NodeId(id),
+            cpus: 2,
+            cores: 2,
+            jobs,
+            distcc: "0".to_owned(),
+            gnuhost: String::new(),
+            cc: None,
+            feat: Vec::new(),
+            compilers: Vec::new(),
+        };
+        AdvertisedService {
+            host: "Unit.example".to_owned(),
+            port: 3632,
+            advert,
+            reach: Reach::ThisMachine,
+            filter: Arc::new(|addr, _| addr.is_ipv4()),
+        }
+    }
+
+    /// A UDP port that is free now, for mDNS apart from the machine's own.
+    fn free_port() -> u16 {
+        UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    }
+
+    /// The next event for which `wanted` holds.
+    async fn wait_for(heard: &mut mpsc::Receiver<Heard>, wanted: impl Fn(&Heard) -> bool) -> Heard {
+        let next = async {
+            loop {
+                let event = heard.recv().await.expect("the browser runs");
+                if wanted(&event) {
+                    return event;
+                }
+            }
+        };
+        timeout(Duration::from_secs(30), next).await.expect("heard within 30 s")
+    }
+
+    fn says_jobs(event: &Heard, jobs: u16) -> bool {
+        matches!(event, Heard::Up(peer) if peer.txt.jobs == Some(jobs))
+    }
+
+    #[tokio::test]
+    async fn machine_finds_itself_over_loopback() {
+        let mdns_port = free_port();
+        let advertiser = Advertiser::start_on_port(service(0x0abc_def0, 4), mdns_port).unwrap();
+        let (_browser, mut heard) = Browser::start_on_port(Reach::ThisMachine, mdns_port);
+
+        let up = wait_for(&mut heard, |event| says_jobs(event, 4)).await;
+        let Heard::Up(peer) = up else { unreachable!() };
+        assert_eq!((peer.instance.as_str(), peer.host.as_str()), ("distcc@unit", "unit-0abcdef0"));
+        let addrs: Vec<SocketAddr> = peer.addrs.iter().map(|heard| heard.addr).collect();
+        assert_eq!(addrs, ["127.0.0.1:3632".parse().unwrap()]);
+
+        advertiser.update(service(0x0abc_def0, 7).advert).await;
+        wait_for(&mut heard, |event| says_jobs(event, 7)).await;
+
+        advertiser.withdraw().await;
+        let gone = Heard::Gone { instance: "distcc@unit".to_owned() };
+        wait_for(&mut heard, |event| *event == gone).await;
+    }
+}

@@ -1,0 +1,418 @@
+//! From records to nodes: the peer state machine. Pure: time is an argument, no I/O, no logging.
+//!
+//! A node is one daemon, however many instances, host names, interfaces and addresses it is heard
+//! under: ours are told apart by (id, port), stock ones, which have no id, by (instance, host,
+//! port). What is heard can be forged, so a goodbye only makes a node [suspect](Node::is_suspect);
+//! whether it is there is learned by asking it, and the caller says what came of that.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use super::heard::{Heard, HeardAddr, HeardPeer};
+use super::interfaces::is_link_local_v6;
+use super::txt::HeardTxt;
+use crate::base::node::NodeId;
+
+/// No more nodes are kept; a LAN with more daemons has other problems.
+const MAX_NODES: usize = 512;
+/// Of one node, no more instances are kept: each interface may have its own after a conflict.
+const MAX_SIGHTINGS: usize = 8;
+/// Of one node, no more addresses are offered.
+const MAX_ADDRS: usize = 16;
+/// A node that said goodbye is kept that long: the goodbye may be forged, and a daemon that
+/// restarts is back within seconds.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// What makes a node.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum NodeKey {
+    /// A daemon of ours.
+    Ours {
+        /// Advertised by it.
+        id: NodeId,
+        /// TCP port.
+        port: u16,
+        /// The host name of a second machine that has the same id, a clone of the first.
+        twin: Option<String>,
+    },
+    /// A daemon that advertises no id.
+    Stock {
+        /// Name of the instance.
+        instance: String,
+        /// Name of the host.
+        host: String,
+        /// TCP port.
+        port: u16,
+    },
+}
+
+/// What came of an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// A node is new.
+    Added(NodeKey),
+    /// Its record or its addresses changed, or it is no longer suspect.
+    Updated(NodeKey),
+    /// It may be gone: ask it, and [`Cluster::forget`] it if it does not answer.
+    Suspect(NodeKey),
+    /// It is no longer kept.
+    Removed(NodeKey),
+}
+
+/// One daemon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Node {
+    /// In the order first heard; never empty.
+    sightings: Vec<Sighting>,
+    /// Addresses that answered when last asked, with the daemon's generation if it told.
+    answers: BTreeMap<SocketAddr, Option<u64>>,
+    first_heard: Instant,
+    suspect_since: Option<Instant>,
+}
+
+/// One instance under one host name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Sighting {
+    peer: HeardPeer,
+    /// Not taken back since.
+    live: bool,
+}
+
+impl Node {
+    fn new(now: Instant, peer: HeardPeer) -> Self {
+        let sightings = vec![Sighting { peer, live: true }];
+        Self { sightings, answers: BTreeMap::new(), first_heard: now, suspect_since: None }
+    }
+
+    /// Where to reach it, the best address first: one that answered, then IPv4, then IPv6, and
+    /// link-local ones last.
+    pub(crate) fn addrs(&self) -> Vec<HeardAddr> {
+        let all = self.sightings.iter().flat_map(|sighting| &sighting.peer.addrs);
+        let all: BTreeSet<&HeardAddr> = all.collect();
+        let mut addrs: Vec<HeardAddr> = all.into_iter().cloned().collect();
+        let rank = |heard: &HeardAddr| {
+            let silent = !self.answers.contains_key(&heard.addr);
+            (silent, is_link_local_v6(heard.addr.ip()), heard.addr.is_ipv6())
+        };
+        addrs.sort_by_key(rank);
+        addrs.dedup_by_key(|heard| heard.addr);
+        addrs.truncate(MAX_ADDRS);
+        addrs
+    }
+
+    /// Its host's name, for people.
+    pub(crate) fn host(&self) -> &str {
+        &self.current().host
+    }
+
+    /// Its instance's name.
+    pub(crate) fn instance(&self) -> &str {
+        &self.current().instance
+    }
+
+    /// TCP port.
+    pub(crate) fn port(&self) -> u16 {
+        self.current().port
+    }
+
+    /// What it says of itself.
+    pub(crate) fn txt(&self) -> &HeardTxt {
+        &self.current().txt
+    }
+
+    /// It said goodbye, or someone did in its name, or it was not heard for long.
+    pub(crate) fn is_suspect(&self) -> bool {
+        self.suspect_since.is_some()
+    }
+
+    /// When a suspect node may be forgotten.
+    pub(crate) fn forget_at(&self) -> Option<Instant> {
+        self.suspect_since.map(|since| since + GRACE)
+    }
+
+    /// It answered when last asked.
+    pub(crate) fn has_answered(&self) -> bool {
+        !self.answers.is_empty()
+    }
+
+    /// The latest of what is live, else the latest of all.
+    fn current(&self) -> &HeardPeer {
+        let live = self.sightings.iter().rev().find(|sighting| sighting.live);
+        let any = live.or(self.sightings.last());
+        &any.expect("a node has a sighting").peer
+    }
+
+    fn has_live(&self, instance: &str) -> bool {
+        self.sightings.iter().any(|seen| seen.live && seen.peer.instance == instance)
+    }
+
+    fn is_live(&self) -> bool {
+        self.sightings.iter().any(|seen| seen.live)
+    }
+
+    fn sees(&mut self, peer: HeardPeer) {
+        let same = |seen: &Sighting| {
+            (&seen.peer.instance, &seen.peer.host) == (&peer.instance, &peer.host)
+        };
+        // One instance has one host name at a time: the former is out of date, or another machine's.
+        for seen in &mut self.sightings {
+            seen.live &= seen.peer.instance != peer.instance;
+        }
+        match self.sightings.iter_mut().find(|seen| same(seen)) {
+            Some(seen) => *seen = Sighting { peer, live: true },
+            None => self.sightings.push(Sighting { peer, live: true }),
+        }
+        self.suspect_since = None;
+        self.prune();
+    }
+
+    /// The instance was taken back. Returns false if nothing live is left.
+    fn loses(&mut self, instance: &str) -> bool {
+        for seen in &mut self.sightings {
+            seen.live &= seen.peer.instance != instance;
+        }
+        if !self.is_live() {
+            return false;
+        }
+        self.prune();
+        true
+    }
+
+    /// Drops what is out of date, but for a machine of another name and other addresses that did
+    /// answer: it may be a clone.
+    fn prune(&mut self) {
+        let live = self.sightings.iter().filter(|seen| seen.live);
+        let live: BTreeSet<SocketAddr> = live.flat_map(Sighting::socket_addrs).collect();
+        let hosts: BTreeSet<String> = self.live_hosts();
+        let answers = &self.answers;
+        self.sightings.retain(|seen| {
+            seen.live
+                || !hosts.contains(&seen.peer.host)
+                    && seen.socket_addrs().all(|addr| !live.contains(&addr))
+                    && seen.socket_addrs().any(|addr| answers.contains_key(&addr))
+        });
+        while self.sightings.len() > MAX_SIGHTINGS {
+            self.sightings.remove(0);
+        }
+        let known: BTreeSet<SocketAddr> =
+            self.sightings.iter().flat_map(Sighting::socket_addrs).collect();
+        self.answers.retain(|addr, _| known.contains(addr));
+    }
+
+    fn live_hosts(&self) -> BTreeSet<String> {
+        let live = self.sightings.iter().filter(|seen| seen.live);
+        live.map(|seen| seen.peer.host.clone()).collect()
+    }
+
+    /// The host name under which another machine with the same id answers, if there is one: other
+    /// addresses than the first host's, and not the same run of the daemon.
+    fn twin(&self) -> Option<String> {
+        let first = &self.sightings.first()?.peer.host;
+        let generations = |host: &str| -> Vec<Option<u64>> {
+            let of_host = self.addrs_of(host);
+            let answers = of_host.iter().filter_map(|addr| self.answers.get(addr));
+            answers.copied().collect()
+        };
+        let mine = generations(first);
+        if mine.is_empty() {
+            return None;
+        }
+        self.sightings.iter().map(|seen| &seen.peer.host).find_map(|host| {
+            let theirs = generations(host);
+            let apart = host != first && self.addrs_of(host).is_disjoint(&self.addrs_of(first));
+            let same_run = theirs.iter().any(|run| run.is_some() && mine.contains(run));
+            (apart && !theirs.is_empty() && !same_run).then(|| host.clone())
+        })
+    }
+
+    fn addrs_of(&self, host: &str) -> BTreeSet<SocketAddr> {
+        let of_host = self.sightings.iter().filter(|seen| seen.peer.host == host);
+        of_host.flat_map(Sighting::socket_addrs).collect()
+    }
+
+    /// Takes the machine of this host name out of the node.
+    fn split(&mut self, host: &str) -> Self {
+        let of_host = |seen: &mut Sighting| seen.peer.host == host;
+        let sightings: Vec<Sighting> = self.sightings.extract_if(.., of_host).collect();
+        let addrs: BTreeSet<SocketAddr> =
+            sightings.iter().flat_map(Sighting::socket_addrs).collect();
+        let answers: BTreeMap<SocketAddr, Option<u64>> =
+            self.answers.extract_if(.., |addr, _| addrs.contains(addr)).collect();
+        Self { sightings, answers, first_heard: self.first_heard, suspect_since: None }
+    }
+}
+
+impl Sighting {
+    fn socket_addrs(&self) -> impl Iterator<Item = SocketAddr> {
+        self.peer.addrs.iter().map(|heard| heard.addr)
+    }
+}
+
+/// All nodes heard of.
+#[derive(Debug, Default)]
+pub(crate) struct Cluster {
+    nodes: BTreeMap<NodeKey, Node>,
+}
+
+impl Cluster {
+    /// Takes in what the browser heard.
+    pub(crate) fn heard(&mut self, now: Instant, heard: Heard) -> Vec<Change> {
+        match heard {
+            Heard::Up(peer) => self.up(now, peer),
+            Heard::Gone { instance } => self.gone(now, &instance, None),
+        }
+    }
+
+    /// The daemon at this address of the node answered. `generation` is that of its hello, if it
+    /// speaks ours: it tells one machine with two names from two machines with one id.
+    pub(crate) fn answered(
+        &mut self,
+        now: Instant,
+        key: &NodeKey,
+        addr: SocketAddr,
+        generation: Option<u64>,
+    ) -> Vec<Change> {
+        let Some(node) = self.nodes.get_mut(key) else { return Vec::new() };
+        let before = node.addrs();
+        if before.iter().all(|heard| heard.addr != addr) {
+            return Vec::new();
+        }
+        node.answers.insert(addr, generation);
+        let forgiven = node.suspect_since.take().is_some();
+        let mut changes = self.split_twins(now, key);
+        let changed = |node: &Node| forgiven || node.addrs() != before;
+        if self.nodes.get(key).is_some_and(changed) {
+            changes.insert(0, Change::Updated(key.clone()));
+        }
+        changes
+    }
+
+    /// Nothing answers at this address of the node any more. One that said goodbye and answered
+    /// all the same is suspect again: nobody will say goodbye for it a second time.
+    pub(crate) fn silent(&mut self, now: Instant, key: &NodeKey, addr: SocketAddr) -> Vec<Change> {
+        let Some(node) = self.nodes.get_mut(key) else { return Vec::new() };
+        let before = node.addrs();
+        node.answers.remove(&addr);
+        if !node.is_live() && !node.has_answered() && !node.is_suspect() {
+            node.suspect_since = Some(now);
+            return vec![Change::Suspect(key.clone())];
+        }
+        if node.addrs() == before {
+            return Vec::new();
+        }
+        vec![Change::Updated(key.clone())]
+    }
+
+    /// The node does not answer: it goes if it is suspect and has had its grace.
+    pub(crate) fn forget(&mut self, now: Instant, key: &NodeKey) -> Vec<Change> {
+        let due = |node: &Node| node.forget_at().is_some_and(|at| now >= at);
+        if !self.nodes.get(key).is_some_and(due) {
+            return Vec::new();
+        }
+        self.nodes.remove(key);
+        vec![Change::Removed(key.clone())]
+    }
+
+    /// The node of this key.
+    pub(crate) fn get(&self, key: &NodeKey) -> Option<&Node> {
+        self.nodes.get(key)
+    }
+
+    /// All nodes, in the order of their keys.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&NodeKey, &Node)> {
+        self.nodes.iter()
+    }
+
+    fn up(&mut self, now: Instant, mut peer: HeardPeer) -> Vec<Change> {
+        if peer.txt.empty {
+            // The record itself has not arrived: the node is what it was, or not known yet.
+            let Some(txt) = self.txt_of(&peer) else { return Vec::new() };
+            peer.txt = txt;
+        }
+        let key = self.key_of(&peer);
+        let mut changes = self.gone(now, &peer.instance, Some(&key));
+        if let Some(node) = self.nodes.get_mut(&key) {
+            let before = node.clone();
+            node.sees(peer);
+            if *node != before {
+                changes.push(Change::Updated(key.clone()));
+            }
+            return changes;
+        }
+        if self.nodes.len() >= MAX_NODES {
+            let Some(evicted) = self.least_worth() else { return changes };
+            self.nodes.remove(&evicted);
+            changes.push(Change::Removed(evicted));
+        }
+        self.nodes.insert(key.clone(), Node::new(now, peer));
+        changes.push(Change::Added(key));
+        changes
+    }
+
+    /// The instance is no longer that of any node, but for the one named.
+    fn gone(&mut self, now: Instant, instance: &str, but: Option<&NodeKey>) -> Vec<Change> {
+        let losers = self.nodes.iter_mut();
+        let losers = losers.filter(|(key, node)| Some(*key) != but && node.has_live(instance));
+        let lose = |(key, node): (&NodeKey, &mut Node)| {
+            if node.loses(instance) {
+                return Change::Updated(key.clone());
+            }
+            node.suspect_since.get_or_insert(now);
+            Change::Suspect(key.clone())
+        };
+        losers.map(lose).collect()
+    }
+
+    fn key_of(&self, peer: &HeardPeer) -> NodeKey {
+        let (host, port) = (peer.host.clone(), peer.port);
+        let Some(id) = peer.txt.id else {
+            return NodeKey::Stock { instance: peer.instance.clone(), host, port };
+        };
+        let twin = NodeKey::Ours { id, port, twin: Some(host) };
+        if self.nodes.contains_key(&twin) {
+            return twin;
+        }
+        NodeKey::Ours { id, port, twin: None }
+    }
+
+    fn txt_of(&self, peer: &HeardPeer) -> Option<HeardTxt> {
+        let known = |seen: &&Sighting| {
+            let seen = &seen.peer;
+            (&seen.instance, &seen.host, seen.port) == (&peer.instance, &peer.host, peer.port)
+        };
+        let mut sightings = self.nodes.values().flat_map(|node| &node.sightings);
+        sightings.find(known).map(|seen| seen.peer.txt.clone())
+    }
+
+    fn split_twins(&mut self, now: Instant, key: &NodeKey) -> Vec<Change> {
+        let NodeKey::Ours { id, port, twin: None } = *key else { return Vec::new() };
+        let mut changes = Vec::new();
+        while let Some(node) = self.nodes.get_mut(key)
+            && let Some(host) = node.twin()
+        {
+            let second = node.split(&host);
+            changes.push(Change::Updated(key.clone()));
+            if !node.is_live() {
+                node.suspect_since.get_or_insert(now);
+                changes.push(Change::Suspect(key.clone()));
+            }
+            let twin = NodeKey::Ours { id, port, twin: Some(host) };
+            self.nodes.insert(twin.clone(), second);
+            changes.push(Change::Added(twin));
+        }
+        changes
+    }
+
+    /// Who has to go when the table is full: a suspect, or the one longest known that never
+    /// answered, so that a flood of inventions passes through while those who answer stay.
+    fn least_worth(&self) -> Option<NodeKey> {
+        let unproven = self.nodes.iter().filter(|(_, node)| !node.has_answered());
+        let least = unproven.min_by_key(|(_, node)| (!node.is_suspect(), node.first_heard));
+        least.map(|(key, _)| key.clone())
+    }
+}
+
+#[cfg(test)]
+#[path = "cluster_tests.rs"]
+mod tests;

@@ -1,0 +1,315 @@
+//! Every compiler that this machine can offer, found by itself.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use super::cache::ToolchainCache;
+use super::files::{self, Stamp};
+use super::names::{CompilerName, offer_order};
+use super::probe::{self, ProbeError, Probed};
+use super::{Driver, Offered, ident};
+
+/// A compiler to offer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// What it is, and its names.
+    pub(crate) offered: Offered,
+    /// The file to execute, as PATH has it: clang minds the name it is called by.
+    pub(crate) path: PathBuf,
+    /// The files that it rests on, links resolved.
+    pub(crate) files: Vec<PathBuf>,
+    stamps: Vec<Stamp>,
+}
+
+impl Found {
+    /// Are all its files still those that were looked at? A few `stat` calls; to be asked before
+    /// each job, since an upgrade does not announce itself.
+    pub(crate) fn unchanged(&self) -> bool {
+        self.stamps.iter().all(Stamp::holds)
+    }
+}
+
+/// What a search has found.
+#[derive(Debug, Default)]
+pub(crate) struct Survey {
+    /// To be offered; the one that `cc` stands for first.
+    pub(crate) found: Vec<Found>,
+    /// Files with a compiler's name that cannot be used, and why.
+    pub(crate) unusable: Vec<(PathBuf, ProbeError)>,
+}
+
+/// The compilers of this machine: [`survey`] without what cannot be used.
+pub(crate) fn scan(
+    path_dirs: &[PathBuf],
+    masquerade_dirs: &[PathBuf],
+    cache: &mut ToolchainCache,
+) -> Vec<Found> {
+    survey(path_dirs, masquerade_dirs, cache).found
+}
+
+/// Looks for gcc, g++, cc, c++, clang, clang++ under plain, versioned and target-prefixed names in
+/// the directories of PATH, links to ccache and distcc looked through. The administrator narrows
+/// this by links in a masquerade directory, as for the original: where one is not empty, exactly the
+/// names in it are looked for. Blocks while compilers are asked.
+pub(crate) fn survey(
+    path_dirs: &[PathBuf],
+    masquerade_dirs: &[PathBuf],
+    cache: &mut ToolchainCache,
+) -> Survey {
+    let dirs: Vec<PathBuf> = path_dirs.iter().filter(|dir| dir.is_absolute()).cloned().collect();
+    let Ok(search_path) = std::env::join_paths(&dirs) else { return Survey::default() };
+    let mut survey = Survey::default();
+    let mut asked: Vec<(Sameness, Probed, PathBuf)> = Vec::new();
+    for name in wanted_names(&dirs, masquerade_dirs) {
+        let Some(path) = files::find_compiler(OsStr::new(&name), &dirs) else { continue };
+        let Some(sameness) = Sameness::of(&name, &path) else { continue };
+        let known = asked.iter().find(|(other, ..)| *other == sameness);
+        let (probed, path) = match known {
+            Some((_, probed, first)) => (probed.clone(), first.clone()),
+            None => match cache.probe(&path, &search_path) {
+                Ok(probed) => {
+                    asked.push((sameness, probed.clone(), path.clone()));
+                    (probed, path)
+                }
+                Err(error) => {
+                    survey.unusable.push((path, error));
+                    continue;
+                }
+            },
+        };
+        join(&mut survey.found, name, probed, path);
+    }
+    for found in &mut survey.found {
+        found.offered.names.sort_by_cached_key(|name| offer_order(name));
+    }
+    survey.found.sort_by_cached_key(|found| {
+        let names = &found.offered.names;
+        let first = names.first().cloned().unwrap_or_default();
+        let is_default = names.iter().any(|name| name == "cc" || name == "c++");
+        (!is_default, offer_order(&first), first)
+    });
+    survey
+}
+
+/// Adds a name to the compiler that it stands for.
+fn join(found: &mut Vec<Found>, name: String, probed: Probed, path: PathBuf) {
+    let Probed { toolchain, driver, files, stamps } = probed;
+    let same = found.iter_mut().find(|known| {
+        known.files.first() == files.first()
+            && known.offered.driver == driver
+            && known.offered.toolchain == toolchain
+    });
+    match same {
+        Some(known) => known.offered.names.push(name),
+        None => {
+            let offered = Offered { names: vec![name], driver, toolchain };
+            found.push(Found { offered, path, files, stamps });
+        }
+    }
+}
+
+/// Names that need not be asked twice. A machine has a dozen names for one gcc, and on a small board
+/// each question takes a second.
+#[derive(PartialEq, Eq)]
+struct Sameness {
+    file: PathBuf,
+    driver: Driver,
+    /// clang takes its target from the name's prefix; a script may mind the whole name.
+    name: Option<String>,
+}
+
+impl Sameness {
+    fn of(name: &str, path: &Path) -> Option<Self> {
+        let file = fs::canonicalize(path).ok()?;
+        let relevant = if is_program(&file) {
+            CompilerName::parse(name).map(|parsed| parsed.prefix.to_owned())
+        } else {
+            Some(name.to_owned())
+        };
+        Some(Self { file, driver: Driver::of_name(name), name: relevant })
+    }
+}
+
+/// An ELF file, not a script.
+fn is_program(file: &Path) -> bool {
+    let mut magic = [0; 4];
+    let read = fs::File::open(file).and_then(|mut open| open.read_exact(&mut magic));
+    read.is_ok() && ident::is_elf(&magic)
+}
+
+/// In a fixed order, so that two scans of the same machine agree.
+fn wanted_names(dirs: &[PathBuf], masquerade_dirs: &[PathBuf]) -> BTreeSet<String> {
+    let allowed: BTreeSet<String> = masquerade_dirs.iter().flat_map(|dir| entries(dir)).collect();
+    if !allowed.is_empty() {
+        return allowed;
+    }
+    dirs.iter()
+        .flat_map(|dir| entries(dir))
+        .filter(|name| CompilerName::parse(name).is_some())
+        .collect()
+}
+
+/// A directory that is not there has no entries; names that are not text are no compilers.
+fn entries(dir: &Path) -> impl Iterator<Item = String> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().into_string().ok())
+}
+
+/// What the original advertises of a machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct DefaultCompiler {
+    /// `cc -dumpmachine`: `x86_64-linux-gnu`.
+    pub(crate) machine: String,
+    /// `cc -dumpversion`: on Debian `12`, elsewhere `12.2.0`.
+    pub(crate) version: String,
+}
+
+/// What `cc` says of itself in the original's words; none where there is no `cc` or it does not say.
+/// Blocks while it runs.
+pub(crate) fn default_compiler(path_dirs: &[PathBuf]) -> Option<DefaultCompiler> {
+    let path = files::find_compiler(OsStr::new("cc"), path_dirs)?;
+    let ask = |option| probe::ask(&path, path_dirs, option).ok().filter(|said| !said.is_empty());
+    Some(DefaultCompiler { machine: ask("-dumpmachine")?, version: ask("-dumpversion")? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Family;
+    use super::super::testing::{SYSTEM_PATH, Shelf, installed, skip};
+    use super::*;
+
+    fn system_dirs() -> Vec<PathBuf> {
+        files::directories(SYSTEM_PATH.as_ref())
+    }
+
+    fn named<'a>(found: &'a [Found], name: &str) -> Option<&'a Found> {
+        found.iter().find(|found| found.offered.names.iter().any(|known| known == name))
+    }
+
+    fn names(found: &Found) -> Vec<&str> {
+        found.offered.names.iter().map(String::as_str).collect()
+    }
+
+    #[test]
+    fn finds_the_compilers_of_this_machine() {
+        if ["gcc", "gcc-11", "clang-14"].iter().any(|name| installed(name).is_none()) {
+            return;
+        }
+        let mut cache = ToolchainCache::in_memory();
+        let survey = survey(&system_dirs(), &[], &mut cache);
+        let found = &survey.found;
+        assert!(survey.unusable.is_empty(), "{:?}", survey.unusable);
+        let gcc = &found[0];
+        assert_eq!(names(gcc)[0], "gcc");
+        assert!(names(gcc).contains(&"cc"), "{:?}", names(gcc));
+        assert_eq!(gcc.offered.toolchain.family, Family::Gcc);
+        assert!(gcc.unchanged());
+        let cxx = named(found, "g++").unwrap();
+        assert_eq!((cxx.offered.driver, names(cxx)[0]), (Driver::Cxx, "g++"));
+        let eleven = named(found, "gcc-11").unwrap();
+        assert!(eleven.offered.toolchain.version.starts_with("11."));
+        let clang = named(found, "clang-14").unwrap();
+        let clangxx = named(found, "clang++-14").unwrap();
+        assert_eq!(clang.files[0], clangxx.files[0]);
+        assert!(clang.path.ends_with("clang") && clangxx.path.ends_with("clang++"));
+        assert!(named(found, "c99-gcc").is_none());
+        let mut all: Vec<&str> = found.iter().flat_map(names).collect();
+        let count = all.len();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), count, "a name stands for one compiler");
+        assert_eq!(scan(&system_dirs(), &[], &mut cache), *found);
+    }
+
+    #[test]
+    fn serves_what_path_means_first() {
+        let Some(eleven) = installed("gcc-11") else { return };
+        let shelf = Shelf::new();
+        let gcc = shelf.link("gcc", &eleven);
+        let dirs = files::directories(&shelf.search_path());
+        let mut cache = ToolchainCache::in_memory();
+        let found = scan(&dirs, &[], &mut cache);
+        let served = named(&found, "gcc").unwrap();
+        assert_eq!(served.path, gcc);
+        assert!(names(served).contains(&"gcc-11"));
+        assert!(served.offered.toolchain.version.starts_with("11."));
+        shelf.link("gcc", Path::new("/bin/sh"));
+        assert!(!served.unchanged());
+    }
+
+    #[test]
+    fn looks_through_links_to_programs_that_stand_in() {
+        let Some(gcc) = installed("gcc") else { return };
+        let shelf = Shelf::new();
+        for (program, name) in [("ccache", "gcc"), ("distcc", "cc")] {
+            let program = Path::new("/usr/bin").join(program);
+            if !program.exists() {
+                return skip(&format!("{} is not installed", program.display()));
+            }
+            shelf.link(name, &program);
+        }
+        let dirs = files::directories(&shelf.search_path());
+        let found = scan(&dirs, &[], &mut ToolchainCache::in_memory());
+        assert_eq!(named(&found, "gcc").unwrap().files[0], gcc.canonicalize().unwrap());
+        assert!(named(&found, "cc").is_some());
+    }
+
+    #[test]
+    fn a_masquerade_directory_narrows_the_names() {
+        if installed("gcc").is_none() || installed("g++").is_none() {
+            return;
+        }
+        let masquerade = Shelf::new();
+        masquerade.link("gcc", Path::new("../../bin/distcc"));
+        masquerade.link("no-such-compiler", Path::new("../../bin/distcc"));
+        let empty = Shelf::new();
+        let (narrow, wide) = (masquerade.path(""), empty.path(""));
+        let mut cache = ToolchainCache::in_memory();
+        let found = scan(&system_dirs(), &[empty.path("none"), wide.clone(), narrow], &mut cache);
+        assert_eq!(found.iter().flat_map(names).collect::<Vec<_>>(), ["gcc"]);
+        assert!(found[0].path.ends_with("gcc"));
+        let found = scan(&system_dirs(), &[wide], &mut cache);
+        assert!(named(&found, "g++").is_some());
+    }
+
+    #[test]
+    fn a_front_end_that_adds_options_is_another_compiler() {
+        if installed("gcc").is_none() || installed("c99-gcc").is_none() {
+            return;
+        }
+        let masquerade = Shelf::new();
+        masquerade.link("gcc", Path::new("../../bin/distcc"));
+        masquerade.link("c99-gcc", Path::new("../../bin/distcc"));
+        let mut cache = ToolchainCache::in_memory();
+        let found = scan(&system_dirs(), &[masquerade.path("")], &mut cache);
+        let (plain, c99) = (named(&found, "gcc").unwrap(), named(&found, "c99-gcc").unwrap());
+        assert_ne!(plain.offered.toolchain.configure, c99.offered.toolchain.configure);
+    }
+
+    #[test]
+    fn reports_what_cannot_be_used() {
+        let shelf = Shelf::new();
+        let broken = "echo 'Target: x-y\ngcc version 1.2.3 (GCC)' >&2; exit 1";
+        let path = shelf.script("gcc-1.2.3", broken);
+        let dirs = [path.parent().unwrap().to_owned()];
+        let survey = survey(&dirs, &[], &mut ToolchainCache::in_memory());
+        assert!(survey.found.is_empty());
+        assert!(matches!(&survey.unusable[..], [(_, ProbeError::Failed { .. })]));
+    }
+
+    #[test]
+    fn says_what_the_original_advertises() {
+        let Some(cc) = installed("cc") else { return };
+        let said = default_compiler(&system_dirs()).unwrap();
+        let expected = |option| {
+            let output = std::process::Command::new(&cc).arg(option).output().unwrap();
+            String::from_utf8(output.stdout).unwrap().trim().to_owned()
+        };
+        assert_eq!(said.machine, expected("-dumpmachine"));
+        assert_eq!(said.version, expected("-dumpversion"));
+        assert_eq!(default_compiler(&[]), None);
+    }
+}

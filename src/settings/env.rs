@@ -1,0 +1,283 @@
+//! The environment of the client, read once.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt::{self, Display, Formatter};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::hosts::DEFAULT_BACKOFF;
+
+/// Without progress for so long an exchange with a host has failed, `DISTCC_IO_TIMEOUT`.
+const DEFAULT_IO_TIMEOUT: Duration = Duration::from_secs(300);
+/// The longest pause between two looks at the lock files, `DISTCC_PAUSE_TIME_MSEC`.
+const DEFAULT_PAUSE: Duration = Duration::from_millis(1000);
+/// Variables with which a compiler runs other programs than its own, or writes other files.
+const COMPILER_VARIABLES: [&str; 3] = ["COMPILER_PATH", "GCC_EXEC_PREFIX", "CCC_OVERRIDE_OPTIONS"];
+
+/// What the environment says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Environment {
+    /// `DISTCC_HOSTS`; an empty one is set all the same.
+    pub(crate) hosts: Option<String>,
+    /// `DISTCC_DIR`, else `~/.distcc`; none without a home.
+    pub(crate) distcc_dir: Option<PathBuf>,
+    /// `HOME`.
+    pub(crate) home: Option<PathBuf>,
+    /// `XDG_RUNTIME_DIR`.
+    pub(crate) runtime_dir: Option<PathBuf>,
+    /// `TMPDIR`, else `/tmp`.
+    pub(crate) tmpdir: PathBuf,
+    /// `PATH`; empty if unset.
+    pub(crate) path: OsString,
+    /// `DISTCC_VERBOSE=1`.
+    pub(crate) verbose: bool,
+    /// `DISTCC_LOG`; an empty one means standard error and is none here.
+    pub(crate) log: Option<PathBuf>,
+    /// `UNCACHED_ERR_FD`: where ccache lets messages go that it must not remember.
+    pub(crate) uncached_err_fd: Option<i32>,
+    /// False with `DISTCC_FALLBACK=0`: what cannot travel for want of a host fails.
+    pub(crate) fallback: bool,
+    /// `DISTCC_SKIP_LOCAL_RETRY` with any value: a compiler's error is not tried again here.
+    pub(crate) skip_local_retry: bool,
+    /// `DISTCC_IO_TIMEOUT`, in seconds.
+    pub(crate) io_timeout: Duration,
+    /// `DISTCC_BACKOFF_PERIOD`, in seconds; zero: a host that failed is not left out.
+    pub(crate) backoff_period: Duration,
+    /// `DISTCC_PAUSE_TIME_MSEC`, in milliseconds.
+    pub(crate) pause: Duration,
+    /// `DISTCC_SAVE_TEMPS=1`.
+    pub(crate) save_temps: bool,
+    /// `DISTCC_POLICY`.
+    pub(crate) policy: Option<PathBuf>,
+    /// False with `DISTCC_AGENT=off`: no agent is started (one that runs is used).
+    pub(crate) may_start_agent: bool,
+    /// `_DISTCC_SAFEGUARD`: how deep we are inside ourselves; anything but a number counts as 1.
+    pub(crate) safeguard: u32,
+    /// The first variable set with which the compiler here is not the one that it seems to be.
+    pub(crate) compiler_override: Option<&'static str>,
+    /// Values that could not be used; the default holds instead.
+    pub(crate) problems: Vec<VariableProblem>,
+}
+
+/// A variable with a value that cannot be used. `Display` is a lowercase fragment but for names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct VariableProblem {
+    /// Without its dollar sign.
+    pub(crate) name: &'static str,
+    /// As found.
+    pub(crate) value: String,
+    /// A lowercase fragment, `0 or 1`.
+    pub(crate) expected: &'static str,
+}
+
+impl Display for VariableProblem {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "${}: {:?}: expected {}", self.name, self.value, self.expected)
+    }
+}
+
+impl Environment {
+    /// Reads the environment of this process.
+    pub(crate) fn from_process() -> Self {
+        Self::from_lookup(|name| std::env::var_os(name))
+    }
+
+    /// Reads variables by `lookup`.
+    pub(crate) fn from_lookup(lookup: impl Fn(&str) -> Option<OsString>) -> Self {
+        let mut reader = Reader { lookup, problems: Vec::new() };
+        let home = reader.path("HOME");
+        let distcc_dir =
+            reader.path("DISTCC_DIR").or_else(|| home.as_ref().map(|home| home.join(".distcc")));
+        Self {
+            hosts: (reader.lookup)("DISTCC_HOSTS")
+                .map(|hosts| hosts.to_string_lossy().into_owned()),
+            distcc_dir,
+            home,
+            runtime_dir: reader.path("XDG_RUNTIME_DIR"),
+            tmpdir: reader.path("TMPDIR").unwrap_or_else(|| PathBuf::from("/tmp")),
+            path: (reader.lookup)("PATH").unwrap_or_default(),
+            verbose: reader.flag("DISTCC_VERBOSE", false),
+            log: reader.path("DISTCC_LOG"),
+            uncached_err_fd: reader.number("UNCACHED_ERR_FD", "a file descriptor"),
+            fallback: reader.flag("DISTCC_FALLBACK", true),
+            skip_local_retry: (reader.lookup)("DISTCC_SKIP_LOCAL_RETRY").is_some(),
+            io_timeout: reader.io_timeout(),
+            backoff_period: reader
+                .number("DISTCC_BACKOFF_PERIOD", "a number of seconds, 0 or more")
+                .map_or(DEFAULT_BACKOFF, |seconds: u32| Duration::from_secs(seconds.into())),
+            pause: reader
+                .number("DISTCC_PAUSE_TIME_MSEC", "a number of milliseconds, 0 or more")
+                .map_or(DEFAULT_PAUSE, |millis: u32| Duration::from_millis(millis.into())),
+            save_temps: reader.flag("DISTCC_SAVE_TEMPS", false),
+            policy: reader.path("DISTCC_POLICY"),
+            may_start_agent: reader.may_start_agent(),
+            safeguard: (reader.lookup)("_DISTCC_SAFEGUARD").map_or(0, |level| depth(&level)),
+            compiler_override: COMPILER_VARIABLES
+                .into_iter()
+                .find(|name| (reader.lookup)(name).is_some()),
+            problems: reader.problems,
+        }
+    }
+}
+
+/// The original reads the level as a number and takes anything else for 1.
+fn depth(level: &OsStr) -> u32 {
+    level.to_str().and_then(|level| level.parse().ok()).unwrap_or(1)
+}
+
+struct Reader<F> {
+    lookup: F,
+    problems: Vec<VariableProblem>,
+}
+
+impl<F: Fn(&str) -> Option<OsString>> Reader<F> {
+    /// An empty path is none.
+    fn path(&self, name: &str) -> Option<PathBuf> {
+        (self.lookup)(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+    }
+
+    fn report(&mut self, name: &'static str, value: &OsStr, expected: &'static str) {
+        let value = value.to_string_lossy().into_owned();
+        self.problems.push(VariableProblem { name, value, expected });
+    }
+
+    /// Only `0` and `1` are answers, as in the original; an empty value is none.
+    fn flag(&mut self, name: &'static str, default: bool) -> bool {
+        let value = (self.lookup)(name).unwrap_or_default();
+        match value.to_str() {
+            Some("0") => false,
+            Some("1") => true,
+            Some("") => default,
+            _ => {
+                self.report(name, &value, "0 or 1");
+                default
+            }
+        }
+    }
+
+    fn number<N: std::str::FromStr>(
+        &mut self,
+        name: &'static str,
+        expected: &'static str,
+    ) -> Option<N> {
+        let value = (self.lookup)(name).filter(|value| !value.is_empty())?;
+        let number = value.to_str().and_then(|text| text.trim().parse().ok());
+        if number.is_none() {
+            self.report(name, &value, expected);
+        }
+        number
+    }
+
+    fn io_timeout(&mut self) -> Duration {
+        let (name, expected) = ("DISTCC_IO_TIMEOUT", "a number of seconds, 1 or more");
+        match self.number::<u32>(name, expected) {
+            Some(0) => {
+                self.report(name, OsStr::new("0"), expected);
+                DEFAULT_IO_TIMEOUT
+            }
+            Some(seconds) => Duration::from_secs(seconds.into()),
+            None => DEFAULT_IO_TIMEOUT,
+        }
+    }
+
+    fn may_start_agent(&mut self) -> bool {
+        let value = (self.lookup)("DISTCC_AGENT").unwrap_or_default();
+        match value.to_str() {
+            Some("off") => false,
+            Some("" | "on") => true,
+            _ => {
+                self.report("DISTCC_AGENT", &value, "on or off");
+                true
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(variables: &[(&str, &str)]) -> Environment {
+        Environment::from_lookup(|name| {
+            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into())
+        })
+    }
+
+    #[test]
+    fn an_empty_environment_means_the_defaults() {
+        let found = environment(&[]);
+        assert_eq!(found.hosts, None);
+        assert_eq!(found.distcc_dir, None);
+        assert_eq!(found.tmpdir, PathBuf::from("/tmp"));
+        assert_eq!(found.io_timeout, Duration::from_secs(300));
+        assert_eq!(found.backoff_period, Duration::from_secs(60));
+        assert!(found.fallback && !found.verbose && !found.save_temps && found.may_start_agent);
+        assert_eq!((found.safeguard, found.compiler_override), (0, None));
+        assert_eq!(found.problems, []);
+    }
+
+    #[test]
+    fn directories_follow_the_home() {
+        let found = environment(&[("HOME", "/h")]);
+        assert_eq!(found.distcc_dir, Some(PathBuf::from("/h/.distcc")));
+        let found = environment(&[("HOME", "/h"), ("DISTCC_DIR", "/d"), ("TMPDIR", "")]);
+        assert_eq!(found.distcc_dir, Some(PathBuf::from("/d")));
+        assert_eq!(found.tmpdir, PathBuf::from("/tmp"));
+    }
+
+    #[test]
+    fn flags_know_two_answers_and_report_others() {
+        for (value, fallback, problems) in
+            [("0", false, 0), ("1", true, 0), ("", true, 0), ("no", true, 1), ("2", true, 1)]
+        {
+            let found = environment(&[("DISTCC_FALLBACK", value)]);
+            assert_eq!((found.fallback, found.problems.len()), (fallback, problems), "{value:?}");
+        }
+        assert!(environment(&[("DISTCC_VERBOSE", "1")]).verbose);
+        assert!(environment(&[("DISTCC_SKIP_LOCAL_RETRY", "0")]).skip_local_retry);
+    }
+
+    #[test]
+    fn numbers_that_are_none_are_reported_with_what_was_expected() {
+        let found = environment(&[
+            ("DISTCC_IO_TIMEOUT", "0"),
+            ("DISTCC_BACKOFF_PERIOD", "-1"),
+            ("DISTCC_PAUSE_TIME_MSEC", "fast"),
+            ("DISTCC_AGENT", "maybe"),
+        ]);
+        assert_eq!(found.io_timeout, Duration::from_secs(300));
+        assert_eq!(found.backoff_period, Duration::from_secs(60));
+        let texts: Vec<String> = found.problems.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            texts,
+            [
+                "$DISTCC_IO_TIMEOUT: \"0\": expected a number of seconds, 1 or more",
+                "$DISTCC_BACKOFF_PERIOD: \"-1\": expected a number of seconds, 0 or more",
+                "$DISTCC_PAUSE_TIME_MSEC: \"fast\": expected a number of milliseconds, 0 or more",
+                "$DISTCC_AGENT: \"maybe\": expected on or off",
+            ]
+        );
+        let found = environment(&[("DISTCC_IO_TIMEOUT", "7"), ("DISTCC_BACKOFF_PERIOD", "0")]);
+        assert_eq!(found.io_timeout, Duration::from_secs(7));
+        assert_eq!(found.backoff_period, Duration::ZERO);
+    }
+
+    #[test]
+    fn the_safeguard_counts_and_takes_nonsense_for_one() {
+        for (value, level) in [("0", 0), ("2", 2), ("yes", 1), ("", 1)] {
+            assert_eq!(environment(&[("_DISTCC_SAFEGUARD", value)]).safeguard, level, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn an_empty_host_list_is_set_and_an_empty_log_is_not() {
+        let found = environment(&[("DISTCC_HOSTS", ""), ("DISTCC_LOG", "")]);
+        assert_eq!((found.hosts.as_deref(), found.log), (Some(""), None));
+    }
+
+    #[test]
+    fn variables_that_change_the_compiler_are_named() {
+        let found = environment(&[("GCC_EXEC_PREFIX", "/x")]);
+        assert_eq!(found.compiler_override, Some("GCC_EXEC_PREFIX"));
+    }
+}
