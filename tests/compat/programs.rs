@@ -133,20 +133,26 @@ impl Server {
         format!("{}{options}", self.addr)
     }
 
-    /// The line that sums up the next compile.
-    pub(crate) fn next_compile(&self) -> String {
+    /// The line that sums up the next compile of `source`. Others are passed by: an agent of ours
+    /// tries an original's compilers with a job of its own.
+    pub(crate) fn next_compile(&self, source: &str) -> String {
         loop {
             let line = self.log.recv_timeout(PATIENCE).expect("a compile is logged");
-            if line.contains("COMPILE_") {
+            if is_compile(&line, source) {
                 return line;
             }
         }
     }
 
-    /// The lines about compiles so far.
-    pub(crate) fn compiles(&self) -> Vec<String> {
-        self.log.try_iter().filter(|line| line.contains("COMPILE_")).collect()
+    /// The lines about compiles of `source` so far.
+    pub(crate) fn compiles(&self, source: &str) -> Vec<String> {
+        self.log.try_iter().filter(|line| is_compile(line, source)).collect()
     }
+}
+
+/// The original's line of a job ends with the source's name.
+fn is_compile(line: &str, source: &str) -> bool {
+    line.contains(" COMPILE_") && line.trim_end().ends_with(source)
 }
 
 impl Drop for Server {

@@ -22,7 +22,8 @@ fn a_faulty_source_fails_with_the_compilers_words_and_code() {
             let said = String::from_utf8_lossy(&output.stderr);
             assert!(said.contains("bad.c:1") && said.contains("oops"), "{said}");
             assert!(!desk.path("bad.o").exists());
-            assert!(server.next_compile().contains("COMPILE_ERROR exit:1"));
+            let line = server.next_compile("bad.c");
+            assert!(line.contains("COMPILE_ERROR exit:1"), "{line}");
         }
     }
 }
@@ -39,7 +40,7 @@ fn a_dead_host_costs_no_job() {
         let hosts = format!("{} {}", free_addr(LOCALHOST), server.host(""));
         let output = desk.run_remotely(&hosts, &["gcc", "-c", "a.c"]);
         assert!(output.status.success() && desk.path("a.o").exists(), "{output:?}");
-        assert!(server.next_compile().contains("COMPILE_OK"));
+        assert!(server.next_compile("a.c").contains("COMPILE_OK"));
     }
 }
 
@@ -77,6 +78,6 @@ fn what_must_not_travel_stays() {
             assert!(output.status.success(), "{command:?}: {output:?}");
         }
         assert!(desk.path("a.i").exists() && desk.path("program").exists());
-        assert_eq!(server.compiles(), Vec::<String>::new());
+        assert_eq!(server.compiles("a.c"), Vec::<String>::new());
     }
 }
