@@ -12,6 +12,7 @@ use super::decide::SHOW_PATIENCE;
 use super::judge::{LocalCompiler, Scene};
 use super::local::LocalSlots;
 use super::peers::{Peer, PeerKey};
+use crate::discovery::cluster::{Cluster, NodeKey};
 use crate::policy::file::Policy;
 use crate::settings::hosts::HostList;
 use crate::wire::control::{
@@ -73,7 +74,9 @@ pub(super) struct Client {
 pub(super) struct Books {
     pub(super) peers: BTreeMap<PeerKey, Peer>,
     pub(super) listed: HashMap<(String, u16), PeerKey>,
+    pub(super) discovered: HashMap<NodeKey, PeerKey>,
     pub(super) next_peer: u64,
+    pub(super) cluster: Cluster,
     pub(super) compilers: HashMap<CompilerQuery, LocalCompiler>,
     pub(super) clients: HashMap<ClientId, Client>,
     pub(super) waiting: VecDeque<ClientId>,
@@ -96,7 +99,9 @@ impl Books {
         Self {
             peers: BTreeMap::new(),
             listed: HashMap::new(),
+            discovered: HashMap::new(),
             next_peer: 0,
+            cluster: Cluster::default(),
             compilers: HashMap::new(),
             clients: HashMap::new(),
             waiting: VecDeque::new(),

@@ -1,5 +1,6 @@
 //! What the books learn of peers and compilers: discovery, answers to questions, identities.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::ask::{Answer, Probed};
@@ -7,8 +8,8 @@ use super::books::{Action, Books};
 use super::judge::LocalCompiler;
 use super::peers::{Origin, Peer, PeerAddr, PeerKey, State, StockName};
 use super::remembered::RememberedPeer;
-use crate::base::node::NodeId;
-use crate::discovery::heard::{Heard, HeardPeer};
+use crate::discovery::cluster::{Change, Node, NodeKey};
+use crate::discovery::heard::Heard;
 use crate::fingerprint::probe;
 use crate::wire::control::CompilerQuery;
 
@@ -23,25 +24,24 @@ impl Books {
     pub(super) fn peer_answered(&mut self, now: Instant, key: PeerKey, answer: Answer) {
         let Some(peer) = self.peers.get_mut(&key) else { return };
         peer.question_under_way = false;
-        match answer {
+        let reached = match answer {
             Answer::Ours(addr, reply) => {
+                let generation = reply.generation;
                 peer.reached(addr);
                 peer.answered_ours(*reply);
+                Some((addr, Some(generation)))
             }
             Answer::Stock(addr) => {
                 peer.reached(addr);
                 peer.answered_stock();
+                Some((addr, None))
             }
-            Answer::Failed(reason) => peer.failed(now, reason),
-        }
-        if peer.is_gone() {
-            self.peers.remove(&key);
-            self.actions.push(Action::Remember);
-            return self.serve_waiting(now);
-        }
-        if peer.origin == Origin::Discovered {
-            self.actions.push(Action::Remember);
-        }
+            Answer::Failed(reason) => {
+                peer.failed(now, reason);
+                None
+            }
+        };
+        self.vouch(now, key, reached);
         self.serve_waiting(now);
     }
 
@@ -110,79 +110,105 @@ impl Books {
         key
     }
 
-    /// Discovery heard something.
+    /// Discovery heard something. Whether it is true, and who it is, the peer must say itself.
     pub(super) fn heard(&mut self, now: Instant, heard: Heard) {
-        match heard {
-            Heard::Up(peer) => self.heard_up(peer),
-            Heard::Gone { instance } => self.heard_gone(&instance),
-        }
+        let changes = self.cluster.heard(now, heard);
+        self.follow(changes);
         self.serve_waiting(now);
     }
 
-    /// A record says that somebody is there; whether it is true, and who it is, the peer must say
-    /// itself.
-    fn heard_up(&mut self, heard: HeardPeer) {
-        let addrs: Vec<PeerAddr> = heard
-            .addrs
+    /// Brings the discovered peers up to what the cluster has become.
+    fn follow(&mut self, changes: Vec<Change>) {
+        for change in changes {
+            match change {
+                Change::Added(node) => {
+                    let key = self.new_key();
+                    let origin = Origin::Discovered(node.clone());
+                    self.peers.insert(key, Peer::new(key, origin, String::new(), Vec::new()));
+                    self.discovered.insert(node.clone(), key);
+                    self.update(&node);
+                    self.ask(key);
+                }
+                Change::Updated(node) => {
+                    let news = self.update(&node);
+                    if let Some(key) = self.discovered.get(&node).copied()
+                        && (news || matches!(self.peers[&key].state, State::Silent { .. }))
+                    {
+                        self.ask(key);
+                    }
+                }
+                Change::Suspect(node) => {
+                    // Anyone on the link can say goodbye for anyone: it goes if it is silent too.
+                    if let Some(key) = self.discovered.get(&node).copied() {
+                        self.ask(key);
+                    }
+                }
+                Change::Removed(node) => {
+                    if let Some(key) = self.discovered.remove(&node) {
+                        self.peers.remove(&key);
+                        self.actions.push(Action::Remember);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Copies what the cluster knows of a node to its peer. True if its advert has changed.
+    fn update(&mut self, node: &NodeKey) -> bool {
+        let (Some(key), Some(known)) = (self.discovered.get(node), self.cluster.get(node)) else {
+            return false;
+        };
+        let Some(peer) = self.peers.get_mut(key) else { return false };
+        let news = peer.advert != *known.txt();
+        // The host name of its SRV record is one of the daemon's own making, so as not to clash
+        // with other responders; the instance carries the name that people know.
+        let name = known.instance().strip_prefix("distcc@").unwrap_or(known.host());
+        name.clone_into(&mut peer.name);
+        peer.advert = known.txt().clone();
+        peer.addrs = known
+            .addrs()
             .into_iter()
             .map(|heard| PeerAddr { addr: heard.addr, interface: heard.interface })
             .collect();
-        let known = self.known_as(&heard.instance, &heard.host, heard.txt.id, &addrs);
-        let key = known.unwrap_or_else(|| {
-            let key = self.new_key();
-            let peer = Peer::new(key, Origin::Discovered, heard.host.clone(), Vec::new());
-            self.peers.insert(key, peer);
-            key
-        });
-        let Some(peer) = self.peers.get_mut(&key) else { return };
-        let news = peer.heard(heard.instance, heard.host, &heard.txt, addrs);
-        if news || known.is_none() || matches!(peer.state, State::Silent { .. }) {
-            self.ask(key);
-        }
+        news
     }
 
-    /// The discovered peer that this record is about: the same instance, an address in common, or
-    /// the same id under the same host name. The same id under another name is a cloned machine.
-    fn known_as(
-        &self,
-        instance: &str,
-        host: &str,
-        id: Option<NodeId>,
-        addrs: &[PeerAddr],
-    ) -> Option<PeerKey> {
-        let port = addrs.first()?.addr.port();
-        let discovered = || self.peers.values().filter(|peer| peer.origin == Origin::Discovered);
-        let by_address = |peer: &&Peer| peer.addrs.iter().any(|known| addrs.contains(known));
-        let by_name = |peer: &&Peer| peer.instance == instance && peer.name == host;
-        let by_id = |peer: &&Peer| id.is_some() && peer.id() == id && peer.name == host;
-        discovered()
-            .find(by_address)
-            .or_else(|| discovered().filter(|peer| peer.port() == port).find(by_name))
-            .or_else(|| discovered().filter(|peer| peer.port() == port).find(by_id))
-            .map(|peer| peer.key)
-    }
-
-    /// A goodbye, or silence for too long. Anyone on the link can say goodbye for anyone, so the
-    /// peer is asked, and goes if it does not answer.
-    fn heard_gone(&mut self, instance: &str) {
-        let is_it =
-            |peer: &&mut Peer| peer.origin == Origin::Discovered && peer.instance == instance;
-        if let Some(peer) = self.peers.values_mut().find(is_it) {
-            peer.said_goodbye = true;
-            let key = peer.key;
-            self.ask(key);
-        }
+    /// Tells the cluster whether a discovered peer answered, and where.
+    fn vouch(&mut self, now: Instant, key: PeerKey, reached: Option<(SocketAddr, Option<u64>)>) {
+        let Some(peer) = self.peers.get(&key) else { return };
+        let Origin::Discovered(node) = peer.origin.clone() else { return };
+        let changes = match reached {
+            Some((addr, generation)) => self.cluster.answered(now, &node, addr, generation),
+            None => {
+                let addrs: Vec<SocketAddr> = peer.addrs.iter().map(|known| known.addr).collect();
+                let given_up = peer.is_given_up();
+                let mut changes = Vec::new();
+                for addr in addrs {
+                    changes.extend(self.cluster.silent(now, &node, addr));
+                }
+                if given_up && let Some(known) = self.cluster.get(&node) {
+                    let instance = known.instance().to_owned();
+                    changes.extend(self.cluster.heard(now, Heard::Gone { instance }));
+                }
+                changes.extend(self.cluster.forget(now, &node));
+                // The peer was asked just now; to ask again because of it would never end.
+                changes.retain(|change| matches!(change, Change::Removed(_)));
+                changes
+            }
+        };
+        self.follow(changes);
+        self.actions.push(Action::Remember);
     }
 
     /// The discovered peers that answer, for the next time.
     pub(super) fn worth_remembering(&self) -> Vec<RememberedPeer> {
         let answers = |peer: &&Peer| {
-            peer.origin == Origin::Discovered && matches!(peer.state, State::Ours(_) | State::Stock)
+            peer.is_discovered() && matches!(peer.state, State::Ours(_) | State::Stock)
         };
         let remembered = |peer: &Peer| {
             let first = peer.addrs.first()?;
             Some(RememberedPeer {
-                instance: peer.instance.clone(),
+                instance: self.instance_of(peer)?.to_owned(),
                 host: peer.name.clone(),
                 addr: first.addr,
                 interface: first.interface.clone(),
@@ -192,10 +218,14 @@ impl Books {
         self.peers.values().filter(answers).filter_map(remembered).collect()
     }
 
+    fn instance_of(&self, peer: &Peer) -> Option<&str> {
+        let Origin::Discovered(node) = &peer.origin else { return None };
+        self.cluster.get(node).map(Node::instance)
+    }
+
     /// Every discovered peer, in the order in which they were first heard.
     pub(super) fn discovered_peers(&self) -> Vec<PeerKey> {
-        let discovered = |peer: &&Peer| peer.origin == Origin::Discovered;
-        self.peers.values().filter(discovered).map(|peer| peer.key).collect()
+        self.peers.values().filter(|peer| peer.is_discovered()).map(|peer| peer.key).collect()
     }
 
     /// Asks the peer who it is, unless a question is under way. What is known of it stays in force
@@ -208,7 +238,7 @@ impl Books {
         peer.question_under_way = true;
         let action = match &peer.origin {
             Origin::Listed { host, port } => Action::ResolveAndHello(key, host.clone(), *port),
-            Origin::Discovered => {
+            Origin::Discovered(_) => {
                 Action::Hello(key, peer.addrs.iter().map(|heard| heard.addr).collect())
             }
         };

@@ -108,7 +108,7 @@ pub(super) fn judge(
     if let Some(reason) = listed.and_then(unusable_token) {
         return Judgement::excluded(reason);
     }
-    if peer.origin == Origin::Discovered && peer.is_among(&scene.own_addrs) {
+    if peer.is_discovered() && peer.is_among(&scene.own_addrs) {
         return Judgement::excluded("this machine itself");
     }
     let candidate = candidate(peer, scene);
@@ -140,7 +140,17 @@ pub(super) fn judge(
         }
         State::Stock => judge_stock(peer, policy, &candidate, job),
     };
-    distrusted(peer, judgement)
+    distrusted(peer, marked(judgement, toolchain))
+}
+
+/// Where nothing is known of the compiler there, its objects must carry the mark of the one here.
+fn marked(mut judgement: Judgement, local: &Toolchain) -> Judgement {
+    if let Judgement::Usable(matched) = &mut judgement
+        && matched.toolchain.is_empty()
+    {
+        matched.ident.clone_from(&local.ident);
+    }
+    judgement
 }
 
 /// A stock peer is asked about one name after the other until one fits.
@@ -226,14 +236,14 @@ fn candidate(peer: &Peer, scene: &Scene) -> Candidate {
         addr: heard.addr,
         interface: heard.interface.clone(),
         // Discovery keeps only addresses in a prefix of the interface they were heard on.
-        on_link: peer.origin == Origin::Discovered,
+        on_link: peer.is_discovered(),
     });
     Candidate {
         host: peer.name.clone(),
         id: peer.id(),
         source: match peer.origin {
             Origin::Listed { .. } => Source::Hosts,
-            Origin::Discovered => Source::Zeroconf,
+            Origin::Discovered(_) => Source::Zeroconf,
         },
         addrs: addrs.collect(),
         networks: scene.networks.clone(),

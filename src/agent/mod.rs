@@ -19,4 +19,7 @@ mod shell;
 mod show;
 mod start;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use start::main;

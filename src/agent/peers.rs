@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use crate::base::node::NodeId;
+use crate::discovery::cluster::NodeKey;
 use crate::discovery::txt::HeardTxt;
 use crate::fingerprint::{Offered, Toolchain};
 use crate::settings::hosts::DEFAULT_SLOTS;
@@ -36,7 +37,7 @@ pub(super) enum Origin {
     /// The user wrote it into a host list: host and port.
     Listed { host: String, port: u16 },
     /// It was discovered, or remembered from the last time on this network.
-    Discovered,
+    Discovered(NodeKey),
 }
 
 /// An address of a discovered peer, and the interface on which it was heard.
@@ -86,10 +87,6 @@ pub(super) struct Peer {
     pub(super) origin: Origin,
     /// As advertised or listed, sanitised.
     pub(super) name: String,
-    /// Name of its service instance; empty for a listed host.
-    pub(super) instance: String,
-    /// Its record was withdrawn: it goes if it does not answer.
-    pub(super) said_goodbye: bool,
     /// Best address first; of a listed host what its name resolved to.
     pub(super) addrs: Vec<PeerAddr>,
     /// What it last said of itself by multicast.
@@ -116,8 +113,6 @@ impl Peer {
             key,
             origin,
             name,
-            instance: String::new(),
-            said_goodbye: false,
             addrs,
             advert: HeardTxt::default(),
             state: State::Asking,
@@ -145,8 +140,8 @@ impl Peer {
     pub(super) fn port(&self) -> u16 {
         match (&self.origin, self.addrs.first()) {
             (Origin::Listed { port, .. }, _) => *port,
-            (Origin::Discovered, Some(addr)) => addr.addr.port(),
-            (Origin::Discovered, None) => 0,
+            (Origin::Discovered(_), Some(addr)) => addr.addr.port(),
+            (Origin::Discovered(_), None) => 0,
         }
     }
 
@@ -180,40 +175,14 @@ impl Peer {
         }
     }
 
-    /// A record of it was heard. True if it says something new, so that it must be asked.
-    pub(super) fn heard(
-        &mut self,
-        instance: String,
-        host: String,
-        advert: &HeardTxt,
-        addrs: Vec<PeerAddr>,
-    ) -> bool {
-        // An address that is in use stays first as long as it is advertised.
-        let (kept, new): (Vec<PeerAddr>, Vec<PeerAddr>) =
-            addrs.into_iter().partition(|addr| self.addrs.contains(addr));
-        self.addrs.retain(|addr| kept.contains(addr));
-        self.addrs.extend(new);
-        self.instance = instance;
-        self.name = host;
-        self.said_goodbye = false;
-        // An empty record is one that has not arrived yet.
-        if advert.empty || self.advert == *advert {
-            if self.advert.empty {
-                self.advert = advert.clone();
-            }
-            return false;
-        }
-        let first = self.advert.empty;
-        self.advert = advert.clone();
-        !first
+    /// Was it discovered, not listed?
+    pub(super) fn is_discovered(&self) -> bool {
+        matches!(self.origin, Origin::Discovered(_))
     }
 
-    /// A discovered peer that has said goodbye, or was asked in vain for minutes.
-    pub(super) fn is_gone(&self) -> bool {
-        self.origin == Origin::Discovered
-            && matches!(self.state, State::Silent { .. })
-            && self.in_use == 0
-            && (self.said_goodbye || self.failures >= MAX_FAILURES)
+    /// It was asked in vain for minutes.
+    pub(super) fn is_given_up(&self) -> bool {
+        self.failures >= MAX_FAILURES
     }
 
     /// It was reached at this address: use it first from now on.

@@ -40,8 +40,7 @@ pub(super) struct RememberedPeer {
 impl RememberedPeer {
     /// As if it had been heard.
     pub(super) fn into_heard(self) -> Heard {
-        let mut txt = HeardTxt { empty: true, ..HeardTxt::default() };
-        txt.id = self.id.map(NodeId);
+        let txt = HeardTxt { id: self.id.map(NodeId), ..HeardTxt::default() };
         Heard::Up(HeardPeer {
             instance: self.instance,
             host: self.host,

@@ -75,7 +75,7 @@ fn line(books: &Books, seat: &Seat, verdicts: Vec<VerdictLine>) -> HostLine {
             };
             let source = match peer.origin {
                 Origin::Listed { .. } => "hosts",
-                Origin::Discovered => "zeroconf",
+                Origin::Discovered(_) => "zeroconf",
             };
             (token, peer.name.clone(), address(peer), source)
         }

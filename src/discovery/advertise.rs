@@ -5,12 +5,15 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mdns_sd::{DaemonEvent, IfKind, IfPredicate, Receiver, ServiceDaemon, ServiceInfo};
+use mdns_sd::{
+    DaemonEvent, DnsNameChange, IfKind, IfPredicate, Receiver, ServiceDaemon, ServiceInfo,
+};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{Instrument, debug, info, info_span, warn};
 
-use super::interfaces::{Kind, KindCache, is_link_local_v6};
+use super::heard::instance_of;
+use super::interfaces::{self, Kind, KindCache, is_link_local_v6};
 use super::txt::{Advert, encode};
 use super::{Error, Reach, SERVICE_TYPE, escape};
 
@@ -21,6 +24,8 @@ pub(super) const ADDRESS_CHECK: u32 = 1;
 /// Records are announced again that often. Others drop us 120 s after the last announcement that
 /// reached them, and a browser that lost us finds us no sooner by itself.
 const HEARTBEAT: Duration = Duration::from_secs(45);
+/// Once one link is announced on, the others have had time to finish probing.
+const PROBED: Duration = Duration::from_millis(500);
 /// After a start or a change, the second announcement (RFC 6762 8.3 wants one a second later).
 const SECOND_ANNOUNCEMENT: Duration = Duration::from_secs(2);
 /// The library repeats a goodbye after 120 ms; what is registered or ended before is lost with it.
@@ -83,23 +88,28 @@ impl AdvertisedService {
 
     /// Judges addresses for the library.
     fn interfaces(&self) -> IfKind {
-        let filter = Arc::clone(&self.filter);
-        let reach = self.reach;
+        let service = self.clone();
         let kinds = KindCache::default();
         IfKind::Predicate(IfPredicate::new(move |interface| {
-            let addr = interface.ip();
-            let in_reach = match reach {
-                Reach::ThisMachine => addr.is_loopback(),
-                // A link-local address is announced on every link by the library, and stock
-                // clients write it without its scope.
-                Reach::Lan => {
-                    !addr.is_loopback()
-                        && !is_link_local_v6(addr)
-                        && kinds.kind(interface) == Kind::Link
-                }
-            };
-            in_reach && filter(addr, &interface.name)
+            service.wants(interface.ip(), &interface.name, || kinds.kind(interface))
         }))
+    }
+
+    /// Is this address to be advertised?
+    fn wants(&self, addr: IpAddr, interface: &str, kind: impl FnOnce() -> Kind) -> bool {
+        let in_reach = match self.reach {
+            Reach::ThisMachine => addr.is_loopback(),
+            // A link-local address is announced on every link by the library, and stock clients
+            // write it without its scope.
+            Reach::Lan => !addr.is_loopback() && !is_link_local_v6(addr) && kind() == Kind::Link,
+        };
+        in_reach && (self.filter)(addr, interface)
+    }
+
+    /// Has this machine an address to advertise now?
+    fn has_address(&self) -> bool {
+        let mut here = interfaces::list().into_iter();
+        here.any(|here| self.wants(here.addr, &here.name, || here.kind))
     }
 
     fn record(&self, probe: Probe) -> Result<ServiceInfo, Error> {
@@ -122,12 +132,14 @@ impl AdvertisedService {
 }
 
 /// Are names probed for conflicts before they are announced?
+///
+/// On a link where nothing of ours was announced they are: without it, of two machines of one name
+/// the last one wins silently. Afterwards they are not: the library would probe each address that
+/// is added later, take its own answers under the same name for a conflict, and rename us, again
+/// and again while others ask often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Probe {
-    /// Names not announced before are; without it, of two machines of one name the last one wins
-    /// silently. A changed TXT record counts as new and is announced a second late.
     First,
-    /// A change of what we have announced already goes out at once.
     Skip,
 }
 
@@ -218,19 +230,20 @@ impl Responder {
                 event = self.events.recv_async() => match event {
                     Ok(event) => self.notice(event),
                     // The library drops a monitor that falls behind, or its thread has ended.
-                    Err(_) => self.restart().await,
+                    Err(_) => self.listen_again().await,
                 },
-                () = sleep_until(self.next_announcement) => self.announce(Probe::First).await,
+                () = sleep_until(self.next_announcement) => self.announce().await,
             }
         }
     }
 
     /// Puts the record into force, again if need be, which announces it.
-    async fn announce(&mut self, probe: Probe) {
+    async fn announce(&mut self) {
         self.next_announcement = Instant::now() + HEARTBEAT;
+        let probe = if self.announced { Probe::Skip } else { Probe::First };
         if let Err(error) = self.register(probe).await {
             warn!(%error, "cannot announce this machine");
-            self.restart().await;
+            self.listen_again().await;
         }
     }
 
@@ -256,8 +269,7 @@ impl Responder {
             // Others keep a sub-type for 75 minutes unless it is taken back.
             self.say_goodbye(&fullname).await;
         }
-        self.announce(if self.announced { Probe::Skip } else { Probe::First }).await;
-        // Registered for probing again, so that a link that comes up later is probed first.
+        self.announce().await;
         self.next_announcement = Instant::now() + SECOND_ANNOUNCEMENT;
     }
 
@@ -267,40 +279,59 @@ impl Responder {
 
     fn notice(&mut self, event: DaemonEvent) {
         match event {
-            DaemonEvent::Announce(..) => {
-                if !self.announced {
-                    info!(instance = %self.service.instance(), "advertising this machine");
-                }
+            DaemonEvent::Announce(..) if !self.announced => {
+                info!(instance = %self.instance(), "advertising this machine");
                 self.announced = true;
+                self.next_announcement = Instant::now() + PROBED;
             }
-            DaemonEvent::NameChange(change) => {
-                let original = escape(change.original.as_bytes());
-                let now = escape(change.new_name.as_bytes());
-                info!(%original, %now, interface = %change.intf_name, "name taken, using another");
-                if change.original == self.fullname() {
-                    let instance = super::heard::instance_of(&change.new_name);
-                    self.name.send_replace(instance.unwrap_or(now));
-                }
-            }
+            DaemonEvent::NameChange(change) => self.adopt(&change),
             DaemonEvent::Error(error) => warn!(%error, "mDNS responder"),
             DaemonEvent::IpAdd(addr) => debug!(%addr, "address is new"),
-            DaemonEvent::IpDel(addr) => debug!(%addr, "address is gone"),
+            DaemonEvent::IpDel(addr) => {
+                debug!(%addr, "address is gone");
+                // The next link may lead to another network, where our names may be taken; the
+                // library would believe them ours still.
+                if self.announced && !self.service.has_address() {
+                    self.restart();
+                }
+            }
             _ => {}
         }
     }
 
-    /// Listens to the library's thread again, a new one if the old one has ended.
-    async fn restart(&mut self) {
-        sleep(Duration::from_secs(1)).await;
-        if let Ok(events) = self.daemon.monitor() {
-            self.events = events;
-            return;
+    fn adopt(&self, change: &DnsNameChange) {
+        let original = escape(change.original.as_bytes());
+        let now = escape(change.new_name.as_bytes());
+        let instance = instance_of(&change.new_name);
+        if change.original != self.fullname() {
+            debug!(%original, %now, interface = %change.intf_name, "name taken, using another");
+        } else if instance.as_ref().is_some_and(|instance| *instance != self.instance()) {
+            info!(%original, %now, interface = %change.intf_name, "name taken, using another");
+            self.name.send_replace(instance.unwrap_or(now));
         }
+    }
+
+    fn instance(&self) -> String {
+        self.name.borrow().clone()
+    }
+
+    /// Listens to the library's thread again, a new one if the old one has ended.
+    async fn listen_again(&mut self) {
+        sleep(Duration::from_secs(1)).await;
+        match self.daemon.monitor() {
+            Ok(events) => self.events = events,
+            Err(_) => self.restart(),
+        }
+    }
+
+    /// Begins anew with a thread that knows nothing of names probed before.
+    fn restart(&mut self) {
+        let _ = self.daemon.shutdown();
+        self.announced = false;
+        self.next_announcement = Instant::now() + SECOND_ANNOUNCEMENT;
+        self.name.send_replace(self.service.instance());
         match start_daemon(&self.service, self.mdns_port) {
-            Ok((daemon, events)) => {
-                (self.daemon, self.events, self.announced) = (daemon, events, false);
-                self.next_announcement = Instant::now() + SECOND_ANNOUNCEMENT;
-            }
+            Ok((daemon, events)) => (self.daemon, self.events) = (daemon, events),
             Err(error) => warn!(%error, "cannot restart the mDNS responder"),
         }
     }

@@ -32,9 +32,9 @@ const SETTLE: Duration = Duration::from_millis(200);
 const REPLAY_TIME: Duration = Duration::from_secs(5);
 /// Before a library that failed is tried again.
 const PAUSE: Duration = Duration::from_secs(1);
-/// The library's cache has no bound of its own; a flood that fills it to this many records costs
-/// it its life. Five hundred real instances make about 2500.
-const MAX_CACHED: i64 = 20_000;
+/// The library's cache has no bound of its own; when a flood has filled it to this many records,
+/// its thread is replaced. Five hundred real instances make about 3000.
+const MAX_CACHED: i64 = 8000;
 
 /// Browses until dropped.
 pub(crate) struct Browser {
@@ -137,13 +137,21 @@ impl Listener {
         while !heard.is_closed() {
             match Subscription::start(self.reach, self.mdns_port) {
                 Ok(mut subscription) => {
-                    self.interfaces = interfaces::list();
+                    self.begin();
                     self.listen(&mut subscription, &heard).await;
                 }
                 Err(error) => warn!(%error, "cannot browse"),
             }
             sleep(PAUSE).await;
         }
+    }
+
+    /// A question goes out with every new thread.
+    fn begin(&mut self) {
+        self.interfaces = interfaces::list();
+        self.instances.generation += 1;
+        self.asked = Instant::now();
+        self.ask_at = self.asked + ASK_AGAIN;
     }
 
     /// Returns when the library's thread has to be replaced or nobody listens to us any more.
@@ -153,12 +161,11 @@ impl Listener {
             tokio::select! {
                 event = subscription.services.recv_async() => match event {
                     Ok(event) => self.notice(event),
-                    // We fell behind and the library ended the subscription.
+                    // More was heard, or replayed, than the library's queue holds. Its cache would
+                    // overflow the next subscription too, so it has to go.
                     Err(_) => {
-                        sleep(SETTLE).await;
-                        if !self.ask_again(subscription) {
-                            return;
-                        }
+                        warn!("too much heard at once, forgetting all");
+                        return;
                     }
                 },
                 change = subscription.changes.recv_async() => match change {

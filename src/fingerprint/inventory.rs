@@ -175,11 +175,6 @@ pub(crate) fn default_compiler(path_dirs: &[PathBuf]) -> Option<DefaultCompiler>
     Some(DefaultCompiler { machine: ask("-dumpmachine")?, version: ask("-dumpversion")? })
 }
 
-/// The one offered compiler of this name.
-pub(crate) fn named<'a>(found: &'a [Found], name: &str) -> Option<&'a Found> {
-    found.iter().find(|found| found.offered.names.iter().any(|known| known == name))
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::Family;
@@ -188,6 +183,10 @@ mod tests {
 
     fn system_dirs() -> Vec<PathBuf> {
         files::directories(SYSTEM_PATH.as_ref())
+    }
+
+    fn named<'a>(found: &'a [Found], name: &str) -> Option<&'a Found> {
+        found.iter().find(|found| found.offered.names.iter().any(|known| known == name))
     }
 
     fn names(found: &Found) -> Vec<&str> {

@@ -14,23 +14,23 @@ pub(crate) struct CompilerName<'a> {
     pub(crate) prefix: &'a str,
     /// `gcc`, `c++`, ...
     pub(crate) stem: &'a str,
-    /// `12`, `12.2.0`, `12-posix` (Debian's mingw-w64), or empty.
-    pub(crate) version: &'a str,
+    /// Does a version follow: `12`, `12.2.0`, `12-posix` (Debian's mingw-w64)?
+    pub(crate) versioned: bool,
 }
 
 impl<'a> CompilerName<'a> {
     /// None for anything else, such as `gcc-ar-12` or `clang-format`.
     pub(crate) fn parse(name: &'a str) -> Option<Self> {
-        let (unversioned, version) = split_version(name);
+        let unversioned = without_version(name);
         let (prefix, stem) = unversioned.rsplit_once('-').unwrap_or(("", unversioned));
-        // A prefix that is there has letters.
+        // `-gcc` has a prefix that is empty, which is no target.
         if !STEMS.contains(&stem)
             || NOT_TARGETS.contains(&prefix)
             || (unversioned.contains('-') && prefix.is_empty())
         {
             return None;
         }
-        Some(Self { prefix, stem, version })
+        Some(Self { prefix, stem, versioned: unversioned.len() < name.len() })
     }
 
     /// The family that the name promises; none for `cc`.
@@ -44,7 +44,7 @@ impl<'a> CompilerName<'a> {
 }
 
 /// Cuts `-12`, `-12.2.0`, `-posix`, `-12-posix` off.
-fn split_version(name: &str) -> (&str, &str) {
+fn without_version(name: &str) -> &str {
     let mut at = name.len();
     for thread_model in ["-posix", "-win32"] {
         at = name[..at].strip_suffix(thread_model).map_or(at, str::len);
@@ -55,18 +55,18 @@ fn split_version(name: &str) -> (&str, &str) {
     {
         at = before.len();
     }
-    (&name[..at], name[at..].trim_start_matches('-'))
+    &name[..at]
 }
 
 /// By this a list of names begins with the one by which a compiler is best known: `gcc`, `cc`,
 /// `gcc-12`, `x86_64-linux-gnu-gcc`, `x86_64-linux-gnu-gcc-12`, and names of other kinds.
 pub(crate) fn offer_order(name: &str) -> (u8, u8, u8, String) {
     let Some(parsed) = CompilerName::parse(name) else { return (9, 0, 0, name.to_owned()) };
-    let kind = match (parsed.prefix, parsed.version) {
-        ("", "") => 0,
-        ("", _) => 1,
-        (_, "") => 2,
-        _ => 3,
+    let kind = match (parsed.prefix, parsed.versioned) {
+        ("", false) => 0,
+        ("", true) => 1,
+        (_, false) => 2,
+        (_, true) => 3,
     };
     let family = match parsed.family() {
         Some(Family::Gcc) => 0,
@@ -82,18 +82,18 @@ mod tests {
 
     #[test]
     fn reads_names_of_compilers() {
-        for (name, prefix, stem, version) in [
-            ("gcc", "", "gcc", ""),
-            ("g++-12", "", "g++", "12"),
-            ("gcc-13.2.0", "", "gcc", "13.2.0"),
-            ("clang++-14", "", "clang++", "14"),
-            ("x86_64-linux-gnu-gcc-12", "x86_64-linux-gnu", "gcc", "12"),
-            ("arm-none-eabi-g++", "arm-none-eabi", "g++", ""),
-            ("avr-gcc", "avr", "gcc", ""),
-            ("x86_64-w64-mingw32-gcc-12-posix", "x86_64-w64-mingw32", "gcc", "12-posix"),
-            ("x86_64-w64-mingw32-c++-win32", "x86_64-w64-mingw32", "c++", "win32"),
+        for (name, prefix, stem, versioned) in [
+            ("gcc", "", "gcc", false),
+            ("g++-12", "", "g++", true),
+            ("gcc-13.2.0", "", "gcc", true),
+            ("clang++-14", "", "clang++", true),
+            ("x86_64-linux-gnu-gcc-12", "x86_64-linux-gnu", "gcc", true),
+            ("arm-none-eabi-g++", "arm-none-eabi", "g++", false),
+            ("avr-gcc", "avr", "gcc", false),
+            ("x86_64-w64-mingw32-gcc-12-posix", "x86_64-w64-mingw32", "gcc", true),
+            ("x86_64-w64-mingw32-c++-win32", "x86_64-w64-mingw32", "c++", true),
         ] {
-            assert_eq!(CompilerName::parse(name), Some(CompilerName { prefix, stem, version }));
+            assert_eq!(CompilerName::parse(name), Some(CompilerName { prefix, stem, versioned }));
         }
         for other in [
             "gcc-ar-12",

@@ -63,11 +63,13 @@ pub(crate) struct Toolchain {
     pub(crate) target: String,
     /// Version of the external assembler, `2.40`; none where none runs or none is known.
     pub(crate) assembler: Option<String>,
-    /// Who built it, `Debian`; empty when unknown.
+    /// Who built it, `Debian`, `Red Hat`; `GNU` or `LLVM` for a build that names nobody; empty when
+    /// unknown.
     pub(crate) distributor: String,
     /// The distributor's package revision, `12.2.0-14+deb12u1`; empty when unknown.
     pub(crate) revision: String,
-    /// The configure words that change defaults (`--enable-default-pie`), sorted.
+    /// What changes defaults, sorted: configure words (`--enable-default-pie`) and options that the
+    /// driver adds by itself (`-march=x86-64`, a wrapper's `-std=c99`).
     pub(crate) configure: Vec<String>,
     /// Over driver, compilers proper and assembler; all zero when unknown (a stock peer).
     pub(crate) digest: [u8; 16],

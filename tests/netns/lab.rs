@@ -49,11 +49,12 @@ const HOST: &str = "
 
 /// Obeys each line of orders on its stdin, and answers with what that printed and `exit CODE`. The
 /// reader is a child, so that the shell, the first process of its namespace, waits and thereby
-/// collects orphans.
+/// collects orphans. When the pipe closes, for the test was killed, the switch tidies up.
 const OBEY: &str = "
     exec 3<&0
     while read -r order; do eval \"$order\" 2>&1; echo \"exit $?\"; done <&3 3<&- &
-    wait $!";
+    wait $!
+    if [ -n \"$LAB_ALL\" ]; then rm -rf \"$LAB_ALL\"; fi";
 
 /// A shell in namespaces of its own that runs what it is told.
 struct Keeper {
@@ -163,7 +164,8 @@ impl Lab {
         let dir = tempfile::Builder::new().prefix("lab-").tempdir()?;
         // The daemon gives up root and must still reach its directories.
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755))?;
-        let switch = Keeper::start(&["--net", "--pid", "--fork"], SWITCH, &[])?;
+        let switch =
+            Keeper::start(&["--net", "--pid", "--fork"], SWITCH, &[("LAB_ALL", dir.path())])?;
         let mut lab = Self { hosts: Vec::new(), switch, dir };
         for _ in 0..hosts {
             lab.add_host()?;
