@@ -138,6 +138,8 @@ cleanup() {
     set +e
     local pid
     for pid in "${started[@]}"; do
+        # A daemon without a namespace ends its compilers itself, at once when told twice.
+        [ "$mode" != ports ] || { kill "$pid" && sleep 0.3 && kill "$pid" && sleep 0.3; }
         kill -KILL "$pid"
         wait "$pid"
     done 2>/dev/null
@@ -147,7 +149,7 @@ cleanup() {
 
 outside() {
     local status=0
-    started=()
+    started=() mode=
     work=$(mktemp -d "${TMPDIR:-/tmp}/farm-XXXXXX")
     chmod 755 "$work"
     trap cleanup EXIT
@@ -288,7 +290,7 @@ loopback_farm() {
     for host in attic museum; do
         port=$(free_port)
         printf '%s$ distccd --listen 127.0.0.1 --port %s --allow 127.0.0.1\n' "$host" "$port"
-        on_loopback "$host" distccd --no-detach --log-file "$work/$host/log/distccd.log" \
+        exec_on_loopback "$host" distccd --no-detach --log-file "$work/$host/log/distccd.log" \
             --listen 127.0.0.1 --port "$port" --allow 127.0.0.1 >"$work/$host/log/out" 2>&1 &
         started+=($!)
         await_port "$port" $! || { cat "$work/$host/log/out" >&2; fail "distccd on $host does not answer"; }
@@ -297,16 +299,18 @@ loopback_farm() {
     build on_loopback desk env DISTCC_HOSTS="${hosts# }"
 }
 
-on_loopback() { # host command...
-    local here=$work/$1 path=$work/bin:$PATH
-    [ "$1" != museum ] || path=$work/bin:$work/museum/bin
-    local env
+on_loopback() { (exec_on_loopback "$@"); }
+
+# Takes the place of the shell, so that a background one's pid is the program's.
+exec_on_loopback() { # host command...
+    local here=$work/$1 path=$work/bin:$PATH env
     env=$(command -v env)
+    [ "$1" != museum ] || path=$work/bin:$work/museum/bin
     shift
-    # exec where it is the last thing a background shell does: then its pid is the program's.
-    (exec "$env" -C "$here/home" -u MAKEFLAGS -u MAKELEVEL -u MFLAGS -u DISTCC_POLICY -u XDG_RUNTIME_DIR \
+    exec "$env" -C "$here/home" -u MAKEFLAGS -u MAKELEVEL -u MFLAGS -u DISTCC_POLICY -u XDG_RUNTIME_DIR \
+        -u DISTCC_VERBOSE -u DISTCC_LOG -u XDG_STATE_HOME \
         PATH="$path" HOME="$here/home" TMPDIR="$here/tmp" DISTCC_DIR="$here/distcc" \
-        STATE_DIRECTORY="$here/state" "$@")
+        STATE_DIRECTORY="$here/state" "$@"
 }
 
 free_port() {
