@@ -71,11 +71,6 @@ impl Workspace {
             Err(error) => Err(WorkspaceError { path, error }),
         }
     }
-
-    /// Where the job directories are.
-    pub(crate) fn path(&self) -> &Path {
-        self.run.path()
-    }
 }
 
 impl Drop for Workspace {
@@ -164,7 +159,7 @@ mod tests {
         let other = workspace.job_dir().unwrap();
         assert_ne!(job.path(), other.path());
         drop(job);
-        assert_eq!(names(workspace.path()), ["job-1"]);
+        assert_eq!(names(workspace.run.path()), ["job-1"]);
         drop(workspace);
         assert!(names(temp.path()).is_empty());
     }
@@ -179,7 +174,7 @@ mod tests {
         let next = Workspace::open(temp.path(), ID).unwrap();
         assert!(!node_dir.join("run-dead").exists());
         assert!(node_dir.join("other").exists());
-        assert!(living.path().exists() && next.path().exists());
+        assert!(living.run.path().exists() && next.run.path().exists());
     }
 
     #[test]
@@ -188,7 +183,7 @@ mod tests {
         let elsewhere = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink(elsewhere.path(), temp.path().join("distccd-7f3a91c2")).unwrap();
         let workspace = Workspace::open(temp.path(), ID).unwrap();
-        assert!(workspace.path().starts_with(temp.path().canonicalize().unwrap()));
+        assert!(workspace.run.path().starts_with(temp.path().canonicalize().unwrap()));
         assert!(names(elsewhere.path()).is_empty());
     }
 }
