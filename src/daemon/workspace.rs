@@ -73,6 +73,7 @@ impl Workspace {
     }
 
     /// Where the job directories are.
+    #[cfg(test)]
     pub(crate) fn path(&self) -> &Path {
         self.run.path()
     }
