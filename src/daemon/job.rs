@@ -12,6 +12,7 @@ use std::time::Instant;
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::spawn_blocking;
+use tracing::info;
 
 use super::answer::{Answer, AnswerEnd, AnswerError};
 use super::compiler::{self, CompilerError, Order};
@@ -222,6 +223,9 @@ impl ReadyJob {
         if let Some(packed) = packed {
             unpack(packed, dir.path().join(&source)).await?;
         }
+        // Written before the compiler starts, and not by way of the observer: should this process
+        // be killed, its log shows what it was at.
+        info!(target: "dcc_job_begin", "{name}");
         server.tell(Event::Began(name.clone())).await;
         let object = source.with_extension(match admitted.kind {
             Kind::Object => "o",

@@ -54,7 +54,7 @@ impl Workspace {
             // creation and its lock.
             let _turn = lock(&node_dir, FlockArg::LockExclusive)?;
             sweep(&node_dir);
-            let run = Builder::new().prefix(RUN_PREFIX).tempdir_in(&node_dir)?;
+            let run = private(RUN_PREFIX, &node_dir)?;
             let held = lock(run.path(), FlockArg::LockExclusiveNonblock)?;
             Ok((run, held))
         };
@@ -70,6 +70,12 @@ impl Workspace {
             Ok(()) => Ok(JobDir { path }),
             Err(error) => Err(WorkspaceError { path, error }),
         }
+    }
+
+    /// Where the job directories are.
+    #[cfg(test)]
+    pub(crate) fn path(&self) -> &Path {
+        self.run.path()
     }
 }
 
@@ -117,7 +123,13 @@ fn own_directory(temp_dir: &Path, id: NodeId) -> io::Result<PathBuf> {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o700))?;
         return Ok(path);
     }
-    Ok(Builder::new().prefix(&format!("distccd-{id}-")).tempdir_in(temp_dir)?.keep())
+    Ok(private(&format!("distccd-{id}-"), temp_dir)?.keep())
+}
+
+/// A new directory that nobody else may enter.
+fn private(prefix: &str, parent: &Path) -> io::Result<TempDir> {
+    let only_we = fs::Permissions::from_mode(0o700);
+    Builder::new().prefix(prefix).permissions(only_we).tempdir_in(parent)
 }
 
 fn lock(directory: &Path, how: FlockArg) -> io::Result<Flock<File>> {
@@ -159,7 +171,7 @@ mod tests {
         let other = workspace.job_dir().unwrap();
         assert_ne!(job.path(), other.path());
         drop(job);
-        assert_eq!(names(workspace.run.path()), ["job-1"]);
+        assert_eq!(names(workspace.path()), ["job-1"]);
         drop(workspace);
         assert!(names(temp.path()).is_empty());
     }
@@ -174,7 +186,7 @@ mod tests {
         let next = Workspace::open(temp.path(), ID).unwrap();
         assert!(!node_dir.join("run-dead").exists());
         assert!(node_dir.join("other").exists());
-        assert!(living.run.path().exists() && next.run.path().exists());
+        assert!(living.path().exists() && next.path().exists());
     }
 
     #[test]
@@ -183,7 +195,13 @@ mod tests {
         let elsewhere = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink(elsewhere.path(), temp.path().join("distccd-7f3a91c2")).unwrap();
         let workspace = Workspace::open(temp.path(), ID).unwrap();
-        assert!(workspace.run.path().starts_with(temp.path().canonicalize().unwrap()));
+<<<<<<< HEAD
+        assert!(workspace.path().starts_with(temp.path().canonicalize().unwrap()));
+=======
+        assert!(workspace.path().starts_with(temp.path()));
+        for dir in [workspace.path(), workspace.path().parent().unwrap()] {
+            assert_eq!(fs::metadata(dir).unwrap().permissions().mode() & 0o777, 0o700);
+        }
         assert!(names(elsewhere.path()).is_empty());
     }
 }
