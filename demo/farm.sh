@@ -135,17 +135,21 @@ choose_mode() {
 
 cleanup() {
     trap '' INT TERM HUP
+    set +e
     local pid
     for pid in "${started[@]}"; do
-        kill -KILL "$pid" 2>/dev/null && wait "$pid" 2>/dev/null
-    done
+        # A daemon without a namespace ends its compilers itself, at once when told twice.
+        [ "$mode" != ports ] || { kill "$pid" && sleep 0.3 && kill "$pid" && sleep 0.3; }
+        kill -KILL "$pid"
+        wait "$pid"
+    done 2>/dev/null
     # What runs in the farm may for a moment still write.
     rm -rf "$work" 2>/dev/null || { sleep 1 && rm -rf "$work"; }
 }
 
 outside() {
     local status=0
-    started=()
+    started=() mode=
     work=$(mktemp -d "${TMPDIR:-/tmp}/farm-XXXXXX")
     chmod 755 "$work"
     trap cleanup EXIT
@@ -249,7 +253,7 @@ path_of() { [ "$1" = museum ] && echo /run/farm/bin:/run/farm/museum/bin || echo
 on() { # host command...
     local host=$1 pid=${host_pid[$1]} here=/run/farm/$1
     shift
-    nsenter -t "$pid" -nmuip -- "$(command -v env)" -C "$here/home" -u MAKEFLAGS -u MAKELEVEL -u MFLAGS \
+    nsenter -t "$pid" -n -m -u -i -p -- "$(command -v env)" -C "$here/home" -u MAKEFLAGS -u MAKELEVEL -u MFLAGS \
         -u DISTCC_POLICY -u DISTCC_VERBOSE -u DISTCC_LOG -u XDG_RUNTIME_DIR -u XDG_STATE_HOME \
         PATH="$(path_of "$host")" HOME="$here/home" TMPDIR=/tmp DISTCC_DIR="$here/distcc" \
         STATE_DIRECTORY="$here/state" "$@"
@@ -286,7 +290,7 @@ loopback_farm() {
     for host in attic museum; do
         port=$(free_port)
         printf '%s$ distccd --listen 127.0.0.1 --port %s --allow 127.0.0.1\n' "$host" "$port"
-        on_loopback "$host" distccd --no-detach --log-file "$work/$host/log/distccd.log" \
+        exec_on_loopback "$host" distccd --no-detach --log-file "$work/$host/log/distccd.log" \
             --listen 127.0.0.1 --port "$port" --allow 127.0.0.1 >"$work/$host/log/out" 2>&1 &
         started+=($!)
         await_port "$port" $! || { cat "$work/$host/log/out" >&2; fail "distccd on $host does not answer"; }
@@ -295,16 +299,18 @@ loopback_farm() {
     build on_loopback desk env DISTCC_HOSTS="${hosts# }"
 }
 
-on_loopback() { # host command...
-    local here=$work/$1 path=$work/bin:$PATH
-    [ "$1" != museum ] || path=$work/bin:$work/museum/bin
-    local env
+on_loopback() { (exec_on_loopback "$@"); }
+
+# Takes the place of the shell, so that a background one's pid is the program's.
+exec_on_loopback() { # host command...
+    local here=$work/$1 path=$work/bin:$PATH env
     env=$(command -v env)
+    [ "$1" != museum ] || path=$work/bin:$work/museum/bin
     shift
-    # exec where it is the last thing a background shell does: then its pid is the program's.
-    (exec "$env" -C "$here/home" -u MAKEFLAGS -u MAKELEVEL -u MFLAGS -u DISTCC_POLICY -u XDG_RUNTIME_DIR \
+    exec "$env" -C "$here/home" -u MAKEFLAGS -u MAKELEVEL -u MFLAGS -u DISTCC_POLICY -u XDG_RUNTIME_DIR \
+        -u DISTCC_VERBOSE -u DISTCC_LOG -u XDG_STATE_HOME \
         PATH="$path" HOME="$here/home" TMPDIR="$here/tmp" DISTCC_DIR="$here/distcc" \
-        STATE_DIRECTORY="$here/state" "$@")
+        STATE_DIRECTORY="$here/state" "$@"
 }
 
 free_port() {
@@ -332,6 +338,16 @@ compiled_by() { # host
         grep -cE 'COMPILE_OK .*\.(c|cpp)$' || true
 }
 
+# Shows how far make is, to people only.
+progress() { # units
+    local line begun=0
+    while read -r line; do
+        case $line in *' -c '*) begun=$((begun + 1)) ;; esac
+        [ ! -t 1 ] || printf '\r%d of %d begun ' "$begun" "$1"
+    done
+    [ ! -t 1 ] || printf '\r'
+}
+
 build() { # command prefix that runs something on desk
     local units seconds start host remote=0 count why hosts=(attic cellar museum)
     [ "$mode" != ports ] || hosts=(attic museum)
@@ -341,10 +357,11 @@ build() { # command prefix that runs something on desk
     units=$("$@" make -s count)
     say "make -j$jobs CC=\"distcc gcc\" CXX=\"distcc g++\"   ($units files of C and C++)"
     start=$(date +%s%N)
-    "$@" make -j$jobs CC="distcc gcc" CXX="distcc g++" >"$work/make.log" 2>&1 || {
+    "$@" make -j$jobs CC="distcc gcc" CXX="distcc g++" 2>&1 | tee "$work/make.log" | progress "$units" || {
         tail -20 "$work/make.log" >&2
         fail "the build failed"
     }
+    grep '^distcc\[' "$work/make.log" | head -5 || true
     seconds=$((($(date +%s%N) - start) / 100000000))
     printf 'built in %d.%d s; all hosts share the %d cores of this machine\n' \
         $((seconds / 10)) $((seconds % 10)) "$(nproc)"

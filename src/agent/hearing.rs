@@ -160,7 +160,10 @@ impl Books {
         };
         let Some(peer) = self.peers.get_mut(key) else { return false };
         let news = peer.advert != *known.txt();
-        known.host().clone_into(&mut peer.name);
+        // The host name of its SRV record is one of the daemon's own making, so as not to clash
+        // with other responders; the instance carries the name that people know.
+        let name = known.instance().strip_prefix("distcc@").unwrap_or(known.host());
+        name.clone_into(&mut peer.name);
         peer.advert = known.txt().clone();
         peer.addrs = known
             .addrs()

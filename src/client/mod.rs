@@ -1,10 +1,27 @@
 //! The compile client: from a command line to an exit code, without a runtime.
+//!
+//! `invocation` tells how we were called, `pipeline` is the way of one command, top to bottom:
+//! `place` (asked over `agent_link`, or `static_hosts` without an agent), `preprocess`, `remote`,
+//! `deliver`, or else `local`. `questions`, `show` and `help` answer questions about ourselves.
+//! One thread, blocking I/O; a child process preprocesses while the connection is made. Nothing
+//! here judges a host or a toolchain: the agent does.
 
+mod agent_link;
+mod child;
+mod compiler;
+mod deliver;
+mod help;
+mod invocation;
+mod local;
+mod log;
+mod pipeline;
+mod place;
+mod preprocess;
+mod questions;
+mod remote;
+mod session;
 mod show;
+mod start;
+mod static_hosts;
 
-use std::process::ExitCode;
-
-/// Runs `distcc`, or the compiler whose name it was called by.
-pub fn main() -> ExitCode {
-    ExitCode::FAILURE
-}
+pub use start::main;

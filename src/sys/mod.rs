@@ -4,7 +4,9 @@
 pub(crate) mod cores;
 #[cfg(feature = "daemon")]
 pub(crate) mod links;
+pub(crate) mod locks;
 #[cfg(feature = "daemon")]
 pub(crate) mod privileges;
 #[cfg(feature = "daemon")]
 pub(crate) mod process;
+pub(crate) mod signals;

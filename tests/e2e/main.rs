@@ -1,1 +1,12 @@
-//! e2e tests.
+//! The real programs on this machine, each test in directories of its own: our client with the
+//! real compilers, against the original's server or none. No agent takes part unless a test says
+//! so.
+#![expect(clippy::unwrap_used, reason = "what goes wrong in a helper fails its test")]
+
+#[path = "../common/skip.rs"]
+mod skip;
+
+mod bench;
+mod calls;
+mod interrupted;
+mod results;

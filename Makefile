@@ -1,0 +1,48 @@
+# What people type. `make` alone lists it.
+
+PREFIX  ?= /usr/local
+DESTDIR ?=
+CARGO   ?= cargo
+
+TARGET   = $(shell $(CARGO) metadata --format-version 1 --no-deps 2>/dev/null | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
+PROGRAMS = $(notdir $(basename $(wildcard src/bin/*.rs)))
+BIN      = $(DESTDIR)$(PREFIX)/bin
+DOC      = $(DESTDIR)$(PREFIX)/share/doc/distcc-zeroconf
+
+.PHONY: help demo build test test-all bench install uninstall clean
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+demo: ## a farm of four hosts on this machine compiles a C and C++ program
+	@demo/farm.sh
+
+build: ## the programs, optimised
+	$(CARGO) build --release
+
+test: ## all checks, at most 15 minutes; as root it installs by apt-get what they need
+	@.ci/test
+
+test-all: ## the same and the long suites (LONG=1 in the environment of the tests), at most 40 minutes
+	@LONG=1 .ci/test
+
+bench: build ## what a job costs, side by side with an installed distcc
+	@.ci/bench
+
+# `sudo make install` may find no cargo: then what `make build` made is installed.
+install: ## the programs into PREFIX (/usr/local), below DESTDIR
+	@if command -v $(CARGO) >/dev/null; then $(CARGO) build --release; fi
+	@dir=$(or $(TARGET),target)/release; \
+	for program in $(PROGRAMS); do \
+	    install -D -m 755 $$dir/$$program $(BIN)/$$program && echo $(BIN)/$$program || exit 1; \
+	done
+	@for file in $(wildcard README.md LICENSE config/policy.toml); do \
+	    install -D -m 644 $$file $(DOC)/$${file##*/} && echo $(DOC)/$${file##*/} || exit 1; \
+	done
+
+uninstall: ## what `install` has put there
+	rm -f $(addprefix $(BIN)/,$(PROGRAMS))
+	rm -rf $(DOC)
+
+clean: ## all that was built
+	$(CARGO) clean
+	rm -rf demo/build

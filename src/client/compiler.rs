@@ -1,0 +1,145 @@
+//! Which file a compiler's name means, as the client's PATH finds it.
+
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use nix::unistd::{AccessFlags, access};
+
+/// The file that is run for a command, and what it is called then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Compiler {
+    /// Absolute path of the file, links kept: `/usr/bin/gcc`.
+    pub(super) path: PathBuf,
+    /// Its `argv[0]`: as typed, unless PATH would find another file by that name.
+    arg0: OsString,
+}
+
+impl Compiler {
+    /// The compiler that `name` means; `None` if there is none.
+    ///
+    /// Files that are only another name of distcc or ccache are passed over: they would come back
+    /// to us, or hide which compiler the job is for.
+    pub(super) fn find(name: &OsStr, search_path: &OsStr) -> Option<Self> {
+        if name.as_bytes().contains(&b'/') {
+            let path = env::current_dir().ok()?.join(name);
+            return is_executable(&path).then(|| Self { path, arg0: name.to_os_string() });
+        }
+        let cwd = || env::current_dir().unwrap_or_default();
+        let mut found = env::split_paths(search_path)
+            .map(|element| if element.is_absolute() { element } else { cwd().join(element) })
+            .map(|element| element.join(name))
+            .filter(|path| is_executable(path));
+        let first = found.next()?;
+        if !is_masquerade(&first) {
+            return Some(Self { path: first, arg0: name.to_os_string() });
+        }
+        let named_by_path = |path: PathBuf| Self { arg0: path.clone().into_os_string(), path };
+        match found.find(|path| !is_masquerade(path)) {
+            Some(path) => Some(named_by_path(path)),
+            // With nothing behind it, ccache still knows how to compile.
+            None => (!leads_to_us(&first)).then(|| named_by_path(first)),
+        }
+    }
+
+    /// A command that runs this compiler with `argv`, whose first word is the name as typed.
+    pub(super) fn command(&self, argv: &[OsString]) -> Command {
+        let mut command = Command::new(&self.path);
+        command.arg0(&self.arg0).args(argv.iter().skip(1));
+        command
+    }
+}
+
+/// True for a file that this user may run.
+pub(super) fn is_executable(path: &Path) -> bool {
+    path.is_file() && access(path, AccessFlags::X_OK).is_ok()
+}
+
+/// True for a file that is distcc, by whatever name.
+pub(super) fn leads_to_us(path: &Path) -> bool {
+    let Ok(file) = fs::canonicalize(path) else { return false };
+    let is_ours = |ours: PathBuf| match (fs::metadata(ours), fs::metadata(&file)) {
+        (Ok(ours), Ok(theirs)) => (ours.dev(), ours.ino()) == (theirs.dev(), theirs.ino()),
+        _ => false,
+    };
+    file_name(&file).starts_with(b"distcc") || env::current_exe().is_ok_and(is_ours)
+}
+
+/// True for a file that is distcc or ccache, by whatever name.
+fn is_masquerade(path: &Path) -> bool {
+    let is_ccache =
+        || fs::canonicalize(path).is_ok_and(|file| file_name(&file).starts_with(b"ccache"));
+    leads_to_us(path) || is_ccache()
+}
+
+fn file_name(path: &Path) -> &[u8] {
+    path.file_name().map_or(b"", |name| name.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn tree(links: &[(&str, &str)], files: &[&str]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for name in files {
+            let path = dir.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::copy("/bin/sh", path).unwrap();
+        }
+        for (name, target) in links {
+            let path = dir.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            symlink(target, path).unwrap();
+        }
+        dir
+    }
+
+    fn find(dir: &Path, elements: &[&str]) -> Option<Compiler> {
+        let path = env::join_paths(elements.iter().map(|element| dir.join(element))).unwrap();
+        Compiler::find(OsStr::new("gcc"), &path)
+    }
+
+    #[test]
+    fn passes_over_links_that_end_in_distcc_or_ccache() {
+        let dir = tree(
+            &[
+                ("masq/gcc", "../bin/distcc"),
+                ("cache/gcc", "../alt/gcc"),
+                ("alt/gcc", "../bin/ccache"),
+            ],
+            &["bin/distcc", "bin/ccache", "bin/gcc-12"],
+        );
+        symlink("gcc-12", dir.path().join("bin/gcc")).unwrap();
+        let found = find(dir.path(), &["masq", "cache", "bin"]).unwrap();
+        assert_eq!(found.path, dir.path().join("bin/gcc"));
+        assert_eq!(found.arg0, dir.path().join("bin/gcc"));
+        let plain = find(dir.path(), &["bin", "cache"]).unwrap();
+        assert_eq!(plain.arg0, "gcc");
+    }
+
+    #[test]
+    fn takes_ccache_where_nothing_else_is_there_but_never_distcc() {
+        let dir = tree(
+            &[("masq/gcc", "../bin/distcc"), ("cache/gcc", "../bin/ccache")],
+            &["bin/distcc", "bin/ccache"],
+        );
+        assert_eq!(find(dir.path(), &["cache"]).unwrap().path, dir.path().join("cache/gcc"));
+        assert_eq!(find(dir.path(), &["masq"]), None);
+    }
+
+    #[test]
+    fn files_that_cannot_be_run_are_not_found() {
+        let dir = tree(&[], &["b/gcc"]);
+        fs::create_dir_all(dir.path().join("a/gcc")).unwrap();
+        assert_eq!(find(dir.path(), &["a", "b"]).unwrap().path, dir.path().join("b/gcc"));
+        assert_eq!(find(dir.path(), &["a"]), None);
+    }
+}

@@ -1,0 +1,376 @@
+//! Where a job may run: asked of the agent, or worked out from a static host list where no agent
+//! can be had and no policy would be passed over.
+
+use std::fmt::{self, Display, Formatter};
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process;
+
+use nix::unistd::getuid;
+
+use crate::settings::agent_socket;
+use crate::settings::env::Environment;
+use crate::settings::hosts::HostList;
+use crate::sys::locks::FileLock;
+use crate::wire::control::{
+    CompilerQuery, HostsText, JobReport, LocalPlace, LocalPurpose, PlaceRequest, Placement,
+};
+
+use super::agent_link::{AgentError, AgentLink, Grant};
+use super::log::Log;
+use super::session::report_problems;
+use super::static_hosts::{Choice, ChosenHost, SlotFiles, StaticHosts, resolve};
+
+/// The system's policy; `$DISTCC_POLICY` and `$DISTCC_DIR/policy.toml` come before it.
+const SYSTEM_POLICY: &str = "/etc/distcc/policy.toml";
+
+/// Why no host can take a job.
+#[derive(Debug)]
+pub(super) enum Nowhere {
+    /// The agent says so, and has granted a local slot.
+    Agent(LocalPlace),
+    /// `localhost` of a host list has a slot, and it is held.
+    Localhost,
+    /// Every host of a static list is in use elsewhere, failed, or cannot be used.
+    NoHost,
+    /// There is no agent, and a policy that only it can apply.
+    PolicyWithoutAgent {
+        /// The policy's file.
+        policy: PathBuf,
+    },
+    /// The lock files cannot be used.
+    Locks(io::Error),
+}
+
+impl Display for Nowhere {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Agent(place) => f.write_str(&place.reason),
+            Self::Localhost => f.write_str("localhost is in the list and free"),
+            Self::NoHost => f.write_str("no host in the list can take it"),
+            Self::PolicyWithoutAgent { policy } => {
+                write!(f, "only the agent can apply {}, and none can be reached", policy.display())
+            }
+            Self::Locks(error) => write!(f, "cannot use the lock files: {error}"),
+        }
+    }
+}
+
+/// What grants places.
+#[derive(Debug)]
+enum Source {
+    Agent(AgentLink),
+    Files(Box<StaticPlaces>),
+    /// Nothing has been asked yet, or all has been given back.
+    None,
+}
+
+#[derive(Debug)]
+struct StaticPlaces {
+    hosts: StaticHosts,
+    chosen: Option<ChosenHost>,
+}
+
+/// A host with a slot for this job.
+#[derive(Debug)]
+enum Found {
+    /// It can be connected to.
+    Host { host: ChosenHost, addrs: Vec<SocketAddr> },
+    /// It has no address.
+    NameWithoutAddress { host: ChosenHost, error: io::Error },
+}
+
+/// All places that this client asks for, one after the other.
+#[derive(Debug)]
+pub(super) struct Places<'a> {
+    env: &'a Environment,
+    log: &'a Log,
+    source: Source,
+    /// Slots of this machine for those that no agent counts.
+    files: Option<SlotFiles>,
+    local: Option<FileLock>,
+    /// The agent has granted a local slot with its last answer.
+    local_granted: bool,
+    /// `--localslots` and `--localslots_cpp`.
+    limits: (Option<u16>, Option<u16>),
+}
+
+impl<'a> Places<'a> {
+    /// Holds nothing yet.
+    pub(super) fn new(env: &'a Environment, log: &'a Log) -> Self {
+        Self {
+            env,
+            log,
+            source: Source::None,
+            files: None,
+            local: None,
+            local_granted: false,
+            limits: (None, None),
+        }
+    }
+
+    /// Waits for a place for a job that may travel. `avoid` are the keys of hosts where it failed.
+    pub(super) fn remote(
+        &mut self,
+        hosts: &HostsText,
+        list: &HostList,
+        compiler: &CompilerQuery,
+        avoid: &[u64],
+    ) -> Result<Placement, Nowhere> {
+        self.limits = (list.localslots, list.localslots_cpp);
+        let request = PlaceRequest {
+            hosts: hosts.clone(),
+            compiler: compiler.clone(),
+            avoid: avoid.to_vec(),
+            policy: self.env.policy.as_ref().map(|path| path.to_string_lossy().into_owned()),
+        };
+        if let Some(granted) = self.ask_agent(|link| link.place(request.clone()), Start::IfNeeded) {
+            return match granted {
+                Grant::Remote(placement) => {
+                    self.show_warnings(&placement.warnings);
+                    Ok(placement)
+                }
+                Grant::Local(place) => {
+                    self.local_granted = true;
+                    self.show_warnings(&place.warnings);
+                    Err(Nowhere::Agent(place))
+                }
+            };
+        }
+        self.remote_without_agent(hosts, list, avoid)
+    }
+
+    fn remote_without_agent(
+        &mut self,
+        text: &HostsText,
+        list: &HostList,
+        avoid: &[u64],
+    ) -> Result<Placement, Nowhere> {
+        if let Some(policy) = existing_policy(self.env) {
+            return Err(Nowhere::PolicyWithoutAgent { policy });
+        }
+        if !matches!(self.source, Source::Files(_)) {
+            report_problems(text, list, self.log);
+            let seed = u64::from(process::id());
+            let hosts = StaticHosts::new(list, self.env.backoff_period, seed);
+            self.source = Source::Files(Box::new(StaticPlaces { hosts, chosen: None }));
+        }
+        let mut avoid = avoid.to_vec();
+        loop {
+            let (host, addrs) = match self.choose(&avoid)? {
+                Found::Host { host, addrs } => (host, addrs),
+                Found::NameWithoutAddress { host, error } => {
+                    self.log.info(format_args!("cannot find {}: {error}", host.host.token));
+                    avoid.push(host.idx as u64);
+                    continue;
+                }
+            };
+            let placement = Placement {
+                key: host.idx as u64,
+                host: host.host.token.clone(),
+                addrs,
+                protocol: if host.host.options.lzo { 2 } else { 1 },
+                compiler: Vec::new(),
+                ident: None,
+                warnings: Vec::new(),
+            };
+            if let Source::Files(places) = &mut self.source {
+                places.chosen = Some(host);
+            }
+            self.local = self.slot_for(LocalPurpose::Preprocess);
+            return Ok(placement);
+        }
+    }
+
+    /// The next host with its addresses, if its name has any.
+    fn choose(&mut self, avoid: &[u64]) -> Result<Found, Nowhere> {
+        self.open_files().map_err(Nowhere::Locks)?;
+        let (Source::Files(places), Some(files)) = (&mut self.source, &self.files) else {
+            return Err(Nowhere::NoHost);
+        };
+        places.chosen = None;
+        match places.hosts.choose(files, avoid).map_err(Nowhere::Locks)? {
+            Choice::Nowhere => Err(Nowhere::NoHost),
+            Choice::Localhost { slot } => {
+                self.local = Some(slot);
+                self.local_granted = true;
+                Err(Nowhere::Localhost)
+            }
+            Choice::Host(host) => Ok(match resolve(&host.host) {
+                Ok(addrs) => Found::Host { host, addrs },
+                Err(error) => {
+                    let marked = places.hosts.mark_failed(files, &host.host);
+                    self.log_if_failed("note the failed host", marked);
+                    Found::NameWithoutAddress { host, error }
+                }
+            }),
+        }
+    }
+
+    /// The preprocessor is done: its slot is free for others.
+    pub(super) fn preprocessed(&mut self) {
+        self.local = None;
+        if let Source::Agent(link) = &mut self.source
+            && let Err(error) = link.preprocessed()
+        {
+            self.agent_lost(&error);
+        }
+    }
+
+    /// Tells how the job at the granted place ended; the place is free.
+    pub(super) fn report(&mut self, report: JobReport) {
+        self.local = None;
+        let result = match &mut self.source {
+            Source::Agent(link) => link.report(report),
+            Source::Files(places) => {
+                let Some(files) = &self.files else { return };
+                let Some(chosen) = places.chosen.take() else { return };
+                let noted = match report {
+                    JobReport::Ran => places.hosts.mark_good(files, &chosen.host),
+                    JobReport::Abandoned => Ok(()),
+                    _ => places.hosts.mark_failed(files, &chosen.host),
+                };
+                self.log_if_failed("note how the host did", noted);
+                return;
+            }
+            Source::None => return,
+        };
+        if let Err(error) = result {
+            self.agent_lost(&error);
+        }
+    }
+
+    /// Waits for a slot of this machine, unless one came with the last answer. Work goes on
+    /// without where none can be had.
+    pub(super) fn local(&mut self, purpose: LocalPurpose) {
+        if self.local_granted {
+            return;
+        }
+        let limit = match purpose {
+            LocalPurpose::Compile => self.limits.0,
+            LocalPurpose::Preprocess => self.limits.1,
+        };
+        // For a command that never travels no agent is started.
+        if let Some(place) = self.ask_agent(|link| link.local_place(purpose, limit), Start::Never) {
+            self.show_warnings(&place.warnings);
+        } else {
+            self.local = None;
+            self.local = self.slot_for(purpose);
+        }
+        self.local_granted = true;
+    }
+
+    fn slot_for(&mut self, purpose: LocalPurpose) -> Option<FileLock> {
+        let slot = self.open_files().and_then(|()| match (&self.files, purpose) {
+            (Some(files), LocalPurpose::Compile) => files.local_compile(self.limits.0).map(Some),
+            (Some(files), LocalPurpose::Preprocess) => {
+                files.local_preprocessor(self.limits.1).map(Some)
+            }
+            (None, _) => Ok(None),
+        });
+        slot.unwrap_or_else(|error| {
+            self.log.info(format_args!("cannot wait for a local slot: {error}"));
+            None
+        })
+    }
+
+    fn open_files(&mut self) -> io::Result<()> {
+        if self.files.is_none() {
+            let dir = self.env.distcc_dir.as_ref().ok_or_else(no_directory)?;
+            self.files = Some(SlotFiles::open(dir, self.env.pause)?);
+        }
+        Ok(())
+    }
+
+    /// Asks the agent; one that has gone is replaced once. `None` if there is none to ask.
+    fn ask_agent<T>(
+        &mut self,
+        ask: impl Fn(&mut AgentLink) -> Result<T, AgentError>,
+        start: Start,
+    ) -> Option<T> {
+        if matches!(self.source, Source::Files(_)) {
+            return None;
+        }
+        let socket = socket(self.env)?;
+        if let Source::Agent(link) = &mut self.source {
+            match ask(link) {
+                Ok(answer) => return Some(answer),
+                Err(error) => self.agent_lost(&error),
+            }
+        } else if let Some(answer) = self.ask_new(AgentLink::connect(&socket), &ask) {
+            return Some(answer);
+        }
+        match start {
+            Start::Never => None,
+            Start::IfNeeded if !self.env.may_start_agent => None,
+            Start::IfNeeded => {
+                let link = AgentLink::start(&socket, &self.env.path);
+                self.ask_new(link, &ask)
+            }
+        }
+    }
+
+    fn ask_new<T>(
+        &mut self,
+        link: Result<AgentLink, AgentError>,
+        ask: impl Fn(&mut AgentLink) -> Result<T, AgentError>,
+    ) -> Option<T> {
+        let asked = link.and_then(|mut link| ask(&mut link).map(|answer| (link, answer)));
+        match asked {
+            Ok((link, answer)) => {
+                self.source = Source::Agent(link);
+                Some(answer)
+            }
+            Err(error) => {
+                self.agent_lost(&error);
+                None
+            }
+        }
+    }
+
+    fn agent_lost(&mut self, error: &AgentError) {
+        self.source = Source::None;
+        self.log.debug(format_args!("cannot ask the agent: {error}"));
+    }
+
+    fn show_warnings(&self, warnings: &[String]) {
+        for warning in warnings {
+            self.log.warning(format_args!("{warning}"));
+        }
+    }
+
+    fn log_if_failed(&self, doing: &str, result: io::Result<()>) {
+        if let Err(error) = result {
+            self.log.info(format_args!("cannot {doing}: {error}"));
+        }
+    }
+}
+
+/// Whether an agent is started where none runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Start {
+    IfNeeded,
+    Never,
+}
+
+/// The socket of this user's agent; none without a directory for it.
+pub(super) fn socket(env: &Environment) -> Option<PathBuf> {
+    let runtime_dir = env.runtime_dir.as_ref().map(|dir| dir.as_os_str());
+    let dir = env.distcc_dir.as_ref()?;
+    Some(agent_socket::path(dir, getuid().as_raw(), runtime_dir))
+}
+
+fn no_directory() -> io::Error {
+    io::Error::other("neither DISTCC_DIR nor HOME is set")
+}
+
+/// The policy file that would be in force, if there is one. `$DISTCC_POLICY` counts even if its
+/// file is missing: it was meant to decide.
+fn existing_policy(env: &Environment) -> Option<PathBuf> {
+    if let Some(named) = &env.policy {
+        return Some(named.clone());
+    }
+    let own = env.distcc_dir.as_ref().map(|dir| dir.join("policy.toml"));
+    own.into_iter().chain([PathBuf::from(SYSTEM_POLICY)]).find(|path| path.exists())
+}

@@ -1,0 +1,236 @@
+//! The local half of a distributed job: the compiler's preprocessor makes one self-contained text.
+
+use std::fs::{self, File};
+use std::io::{self, IsTerminal, Read, Seek, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use nix::sys::memfd::{MFdFlags, memfd_create};
+
+use crate::wire::limits::MAX_EXPANDED;
+
+use super::child::{Running, exit_code};
+
+/// What is sent to a host.
+#[derive(Debug, Default)]
+pub(super) struct Payload {
+    /// The preprocessed source.
+    pub(super) source: Vec<u8>,
+    /// What the preprocessor said, not yet shown: shown with the result, or not at all if the
+    /// compiler is run here after all and says it again. Empty if it spoke on a terminal.
+    pub(super) said: Vec<u8>,
+}
+
+/// Why there is nothing to send.
+#[derive(Debug)]
+pub(super) enum PreprocessFailure {
+    /// The preprocessor found an error and said so: that is the result of the command.
+    Reported {
+        /// Its exit code.
+        code: u8,
+        /// What it said, not yet shown.
+        said: Vec<u8>,
+    },
+    /// It failed without a word, or by a signal.
+    Silent {
+        /// Its exit code, as a shell reports it.
+        code: u8,
+    },
+    /// It could not be run, or its output not be kept.
+    Io {
+        /// While doing what.
+        during: &'static str,
+        /// Why.
+        error: io::Error,
+    },
+    /// The text names a file that the assembler would read (`.incbin`).
+    IncludesBinary,
+    /// The text is larger than any server takes.
+    TooLarge {
+        /// Its length in bytes.
+        len: u64,
+    },
+}
+
+/// A preprocessor at work.
+#[derive(Debug)]
+pub(super) struct Preprocessor {
+    running: Running,
+    output: File,
+    said: Option<File>,
+}
+
+/// Where the preprocessor's output is kept.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Workplace<'a> {
+    /// `$TMPDIR`.
+    pub(super) dir: &'a Path,
+    /// `DISTCC_SAVE_TEMPS=1`: under a name, and not removed.
+    pub(super) keep: bool,
+    /// `.i` or `.ii`: the ending of that name.
+    pub(super) suffix: &'a str,
+}
+
+impl Preprocessor {
+    /// Starts `command`, a preprocessor that writes to its standard output.
+    pub(super) fn start(
+        mut command: Command,
+        place: Workplace<'_>,
+    ) -> Result<Self, PreprocessFailure> {
+        let io_error = |during| move |error| PreprocessFailure::Io { during, error };
+        let output = output_file(place).map_err(io_error("making a temporary file"))?;
+        let for_child = output.try_clone().map_err(io_error("making a temporary file"))?;
+        command.stdin(Stdio::null()).stdout(for_child);
+        let said = hold_back_stderr(&mut command);
+        let running = Running::start(command).map_err(io_error("starting the preprocessor"))?;
+        Ok(Self { running, output, said })
+    }
+
+    /// Waits for its end and reads what it wrote.
+    pub(super) fn finish(self) -> Result<Payload, PreprocessFailure> {
+        let io_error = |during| move |error| PreprocessFailure::Io { during, error };
+        let status = self.running.wait().map_err(io_error("waiting for the preprocessor"))?;
+        let on_terminal = self.said.is_none();
+        let said = match self.said {
+            Some(file) => {
+                read_back(file).map_err(io_error("reading the preprocessor's messages"))?
+            }
+            None => Vec::new(),
+        };
+        match (status.success(), exit_code(status)) {
+            (true, _) => {}
+            (false, code) if status.code().is_some() && (on_terminal || !said.is_empty()) => {
+                return Err(PreprocessFailure::Reported { code, said });
+            }
+            (false, code) => return Err(PreprocessFailure::Silent { code }),
+        }
+        let source = read_back(self.output).map_err(io_error("reading the preprocessed source"))?;
+        checked(Payload { source, said })
+    }
+}
+
+/// A source that is preprocessed already.
+pub(super) fn read_preprocessed(source: &Path) -> Result<Payload, PreprocessFailure> {
+    let source = fs::read(source)
+        .map_err(|error| PreprocessFailure::Io { during: "reading the source", error })?;
+    checked(Payload { source, said: Vec::new() })
+}
+
+fn checked(payload: Payload) -> Result<Payload, PreprocessFailure> {
+    if payload.source.len() > MAX_EXPANDED {
+        return Err(PreprocessFailure::TooLarge { len: payload.source.len() as u64 });
+    }
+    if names_binary_file(&payload.source) {
+        return Err(PreprocessFailure::IncludesBinary);
+    }
+    Ok(payload)
+}
+
+/// A file without a name, which vanishes with its last descriptor however we end.
+fn output_file(place: Workplace<'_>) -> io::Result<File> {
+    if place.keep {
+        let named = tempfile::Builder::new()
+            .prefix("distcc_")
+            .suffix(place.suffix)
+            .tempfile_in(place.dir)?;
+        return named.keep().map(|(file, _)| file).map_err(|error| error.error);
+    }
+    tempfile::tempfile_in(place.dir)
+}
+
+/// Keeps what `command` will say until it is known whether it has to be said. A terminal is left
+/// to it: it decides about colours by that, and messages appear as they come.
+fn hold_back_stderr(command: &mut Command) -> Option<File> {
+    if io::stderr().is_terminal() {
+        return None;
+    }
+    let memory = memfd_create(c"distcc-stderr", MFdFlags::MFD_CLOEXEC).ok()?;
+    let file = File::from(memory);
+    command.stderr(file.try_clone().ok()?);
+    Some(file)
+}
+
+fn read_back(mut file: File) -> io::Result<Vec<u8>> {
+    file.rewind()?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Shows what was held back.
+pub(super) fn show(said: &[u8]) {
+    // Nothing can be done where standard error is closed.
+    let _ = io::stderr().write_all(said);
+}
+
+/// True if the assembler may have to read a file: `.incbin` anywhere, even in a comment or a
+/// string, since inline assembly is a string.
+fn names_binary_file(text: &[u8]) -> bool {
+    const DIRECTIVE: &[u8] = b".incbin";
+    // Horspool: the window's last byte says how far the next match can be, mostly 7 bytes.
+    let last = DIRECTIVE.len() - 1;
+    let mut at = last;
+    while let Some(byte) = text.get(at) {
+        if text[at - last..=at] == *DIRECTIVE {
+            return true;
+        }
+        let from_end = DIRECTIVE[..last].iter().rev().position(|other| other == byte);
+        at += from_end.map_or(DIRECTIVE.len(), |distance| distance + 1);
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_the_directive_wherever_it_stands() {
+        for text in [".incbin", "a .incbin \"f\"", "..incbin", ".inc.incbin", "xxxxxx.incbin\n"] {
+            assert!(names_binary_file(text.as_bytes()), "{text}");
+        }
+        for text in ["", ".incbi", "incbin", ".include", ".incbln .inc bin", "nnnnnnnnn"] {
+            assert!(!names_binary_file(text.as_bytes()), "{text}");
+        }
+        for offset in 0..30 {
+            let text = [vec![b'i'; offset], b".incbin".to_vec(), vec![b'n'; 5]].concat();
+            assert!(names_binary_file(&text), "{offset}");
+        }
+    }
+
+    fn run(script: &str) -> Result<Payload, PreprocessFailure> {
+        let dir = tempfile::tempdir().unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        let place = Workplace { dir: dir.path(), keep: false, suffix: ".i" };
+        let payload = Preprocessor::start(command, place).unwrap().finish();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+        payload
+    }
+
+    #[test]
+    fn yields_what_was_written() {
+        assert_eq!(run("echo int x").unwrap().source, b"int x\n");
+        assert!(matches!(run("echo .incbin"), Err(PreprocessFailure::IncludesBinary)));
+    }
+
+    #[test]
+    fn tells_a_reported_error_from_a_silent_one() {
+        let silent = run("kill -KILL $$");
+        assert!(matches!(silent, Err(PreprocessFailure::Silent { code: 137 })), "{silent:?}");
+        let reported = run("echo bad >&2; exit 4");
+        assert!(matches!(reported, Err(PreprocessFailure::Reported { code: 4, .. })));
+    }
+
+    #[test]
+    fn keeps_the_text_when_asked() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut command = Command::new("sh");
+        command.args(["-c", "echo int x"]);
+        let place = Workplace { dir: dir.path(), keep: true, suffix: ".ii" };
+        Preprocessor::start(command, place).unwrap().finish().unwrap();
+        let kept = fs::read_dir(dir.path()).unwrap().next().unwrap().unwrap().path();
+        assert_eq!(kept.extension().unwrap(), "ii");
+        assert_eq!(fs::read(kept).unwrap(), b"int x\n");
+    }
+}

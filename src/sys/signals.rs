@@ -1,0 +1,193 @@
+//! What an interrupted client leaves behind: nothing. INT, TERM and HUP end the compiler that
+//! runs, half-written files are removed, then the signal does what it always does.
+
+use std::ffi::{CString, c_char, c_int};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::ptr;
+use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
+
+use nix::libc;
+use nix::sys::signal::{
+    SaFlags, SigAction, SigHandler, SigSet, Signal, kill, raise, sigaction, signal,
+};
+use nix::unistd::Pid;
+
+/// The signals that end a client from outside.
+const FATAL: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
+
+/// A client runs one compiler or preprocessor at a time; the spare place costs nothing.
+const N_TARGETS: usize = 2;
+
+/// A client writes one output file at a time.
+const N_FILES: usize = 2;
+
+/// Argument of kill(2) for each compiler that runs: a process, or a group as a negative number.
+static TARGETS: [AtomicI32; N_TARGETS] = [const { AtomicI32::new(0) }; N_TARGETS];
+
+/// Path of each half-written file, NUL-terminated; the memory is never freed, because the handler
+/// may run at any time.
+static FILES: [AtomicPtr<c_char>; N_FILES] = [const { AtomicPtr::new(ptr::null_mut()) }; N_FILES];
+
+/// Value of [`PUT_OFF`] outside of [`start_passed_on`].
+const NOT_PUT_OFF: i32 = -1;
+/// Value of [`PUT_OFF`] while a process is being started and no signal has come.
+const NONE_CAME: i32 = 0;
+
+/// The signal that came while a process was being started, or one of the values above.
+static PUT_OFF: AtomicI32 = AtomicI32::new(NOT_PUT_OFF);
+
+/// Where kill(2) is to send a signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// This process only.
+    Process(u32),
+    /// Every process of the group that this process leads.
+    Group(u32),
+}
+
+impl Target {
+    fn as_kill_argument(self) -> i32 {
+        match self {
+            Self::Process(pid) => pid.cast_signed(),
+            Self::Group(pid) => -pid.cast_signed(),
+        }
+    }
+
+    /// Sends SIGTERM.
+    pub(crate) fn terminate(self) -> io::Result<()> {
+        kill(Pid::from_raw(self.as_kill_argument()), Signal::SIGTERM).map_err(io::Error::from)
+    }
+}
+
+/// While this value lives, a signal that ends us ends its target too.
+#[derive(Debug)]
+pub(crate) struct PassedOn {
+    slot: Option<usize>,
+}
+
+/// While this value lives, a signal that ends us removes its file.
+#[derive(Debug)]
+pub(crate) struct Removed {
+    slot: Option<usize>,
+}
+
+/// Installs the handler. A signal that is ignored stays so (`nohup`), and SIGPIPE becomes an
+/// error of write(2).
+#[expect(unsafe_code, reason = "the process talks to the kernel about signals")]
+pub(crate) fn install() -> io::Result<()> {
+    let action =
+        SigAction::new(SigHandler::Handler(on_fatal), SaFlags::empty(), SigSet::from_iter(FATAL));
+    for fatal in FATAL {
+        // SAFETY: `on_fatal` only makes calls that are safe in a handler: kill, unlink,
+        // signal and raise.
+        let before = unsafe { sigaction(fatal, &action) }?;
+        if matches!(before.handler(), SigHandler::SigIgn) {
+            // SAFETY: puts back the disposition that was there; no handler is involved.
+            unsafe { sigaction(fatal, &before) }?;
+        }
+    }
+    // SAFETY: ignoring a signal runs no code of ours.
+    unsafe { signal(Signal::SIGPIPE, SigHandler::SigIgn) }?;
+    Ok(())
+}
+
+/// Runs `start`, which starts a process, so that no signal can come between its start and its
+/// being known here. Signals are put off, not blocked: a child would inherit the mask.
+pub(crate) fn start_passed_on<T, E>(
+    start: impl FnOnce() -> Result<(T, Target), E>,
+) -> Result<(T, Target, PassedOn), E> {
+    PUT_OFF.store(NONE_CAME, Ordering::SeqCst);
+    let started = start().map(|(value, target)| {
+        let slot = claim(|slot| {
+            TARGETS[slot]
+                .compare_exchange(0, target.as_kill_argument(), Ordering::SeqCst, Ordering::SeqCst)
+                .is_ok()
+        });
+        (value, target, PassedOn { slot })
+    });
+    let came = PUT_OFF.swap(NOT_PUT_OFF, Ordering::SeqCst);
+    if came > NONE_CAME
+        && let Ok(fatal) = Signal::try_from(came)
+    {
+        // Comes back to the handler, which now knows the child.
+        let _ = raise(fatal);
+    }
+    started
+}
+
+/// Notes `path` for removal; to be called before the file is made.
+pub(crate) fn remove_if_interrupted(path: &Path) -> Removed {
+    let Ok(path) = CString::new(path.as_os_str().as_bytes()) else {
+        return Removed { slot: None };
+    };
+    let path = path.into_raw();
+    let slot = claim(|slot| {
+        FILES[slot]
+            .compare_exchange(ptr::null_mut(), path, Ordering::SeqCst, Ordering::SeqCst)
+            .is_ok()
+    });
+    Removed { slot }
+}
+
+/// The first slot that `take` gets hold of.
+fn claim(take: impl Fn(usize) -> bool) -> Option<usize> {
+    (0..N_TARGETS.min(N_FILES)).find(|slot| take(*slot))
+}
+
+impl Drop for PassedOn {
+    fn drop(&mut self) {
+        if let Some(slot) = self.slot {
+            TARGETS[slot].store(0, Ordering::SeqCst);
+        }
+    }
+}
+
+impl Drop for Removed {
+    fn drop(&mut self) {
+        if let Some(slot) = self.slot {
+            FILES[slot].store(ptr::null_mut(), Ordering::SeqCst);
+        }
+    }
+}
+
+/// Ends the compiler, tidies up and dies of the signal.
+#[expect(unsafe_code, reason = "the process talks to the kernel about signals")]
+extern "C" fn on_fatal(number: c_int) {
+    let Ok(fatal) = Signal::try_from(number) else { return };
+    let put_off = |value| (value != NOT_PUT_OFF).then_some(number);
+    if PUT_OFF.fetch_update(Ordering::SeqCst, Ordering::SeqCst, put_off).is_ok() {
+        return;
+    }
+    for target in &TARGETS {
+        let target = target.load(Ordering::SeqCst);
+        if target != 0 {
+            // Not the signal that came: what a shell started in the background ignores SIGINT.
+            let _ = kill(Pid::from_raw(target), Signal::SIGTERM);
+        }
+    }
+    for file in &FILES {
+        let path = file.load(Ordering::SeqCst);
+        if !path.is_null() {
+            // SAFETY: the pointer comes from `CString::into_raw` and is never freed; unlink may
+            // be called in a handler.
+            unsafe { libc::unlink(path) };
+        }
+    }
+    // SAFETY: restoring the default runs no code of ours; the signal raised here is blocked until
+    // the handler returns, and then ends the process.
+    let _ = unsafe { signal(fatal, SigHandler::SigDfl) };
+    let _ = raise(fatal);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_is_a_negative_argument_of_kill() {
+        assert_eq!(Target::Group(17).as_kill_argument(), -17);
+        assert_eq!(Target::Process(17).as_kill_argument(), 17);
+    }
+}

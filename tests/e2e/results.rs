@@ -1,0 +1,148 @@
+//! What reaches the user: objects, messages and exit codes are those of a local compile.
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::unix::fs::PermissionsExt;
+
+use crate::bench::{Bench, StockServer, has, text};
+
+const HELLO: &str = "#include <stdio.h>\nint main(void) { puts(\"hello\"); return 0; }\n";
+
+#[test]
+fn objects_are_those_of_a_local_compile() {
+    let bench = Bench::new();
+    bench.write("x.c", HELLO);
+    bench.write("y.cpp", "#include <string>\nstd::string s() { return \"s\"; }\n");
+    let addrs = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+    for addr in addrs {
+        let Some(server) = StockServer::start(&bench, addr) else { continue };
+        for host in [server.token.clone(), format!("{},lzo", server.token)] {
+            for command in [
+                &["gcc", "-O2", "-c", "x.c", "-o", "out"][..],
+                &["/usr/bin/gcc", "-c", "x.c", "-oout"],
+                &["gcc", "-O1", "-S", "x.c", "-o", "out"],
+                &["g++", "-O2", "-c", "y.cpp", "-o", "out"],
+                &["clang", "-O2", "-c", "x.c", "-o", "out"],
+            ] {
+                if command[0] == "clang" && !has("clang") {
+                    continue;
+                }
+                let local = bench.program(command[0].as_ref(), "").args(&command[1..]).status();
+                assert!(local.unwrap().success());
+                let expected = bench.read("out");
+                fs::remove_file(bench.path("work/out")).unwrap();
+                let (output, log) = bench.run(&host, command);
+                assert!(output.status.success(), "{command:?} on {host}: {log}");
+                assert_eq!(text(&output.stderr) + &text(&output.stdout), "", "{command:?}");
+                assert!(log.contains(&format!("on {host} completed ok")), "{log}");
+                assert!(bench.read("out") == expected, "{command:?} on {host} differs");
+            }
+        }
+    }
+    bench.assert_tidy();
+}
+
+#[test]
+fn a_compilers_error_is_shown_once_and_its_exit_code_kept() {
+    let bench = Bench::new();
+    bench.write("x.c", "int x = ;\n");
+    bench.write("e.c", "#error nope\n");
+    let Some(server) = StockServer::start_v4(&bench) else { return };
+    for (source, message) in [("x.c", "x.c:1:9: error"), ("e.c", "e.c:1:2: error")] {
+        for fallback in ["0", "1"] {
+            let mut command = bench.distcc(&server.token);
+            command.env("DISTCC_FALLBACK", fallback).args(["gcc", "-c", source]);
+            let output = command.output().unwrap();
+            let stderr = text(&output.stderr);
+            assert_eq!(output.status.code(), Some(1), "{source}: {stderr}");
+            assert_eq!(stderr.matches(message).count(), 1, "{stderr}");
+            assert!(!stderr.contains("distcc["), "{stderr}");
+            assert!(!bench.path("work/x.o").exists() && !bench.path("work/e.o").exists());
+        }
+    }
+    bench.assert_tidy();
+}
+
+#[test]
+fn warnings_of_preprocessor_and_compiler_come_once_and_in_order() {
+    let bench = Bench::new();
+    bench.write("x.c", "#warning first\nint f(void) { int second; return second; }\n");
+    let Some(server) = StockServer::start_v4(&bench) else { return };
+    let (output, log) = bench.run(&server.token, &["gcc", "-O1", "-Wall", "-c", "x.c"]);
+    let stderr = text(&output.stderr);
+    assert!(log.contains("completed ok"), "{log}");
+    assert_eq!(stderr.matches("warning: #warning").count(), 1, "{stderr}");
+    assert_eq!(stderr.matches("-Wuninitialized").count(), 1, "{stderr}");
+    assert!(stderr.find("-Wcpp") < stderr.find("-Wuninitialized"), "{stderr}");
+}
+
+#[test]
+fn programs_that_are_no_compilers_have_their_say() {
+    let bench = Bench::new();
+    bench.write("x.i", "int x;\n");
+    let Some(server) = StockServer::start_v4(&bench) else { return };
+    for (compiler, code) in [("true", 0), ("false", 1), ("nosuchcc", 110)] {
+        let (output, log) = bench.run(&server.token, &[compiler, "-c", "x.i"]);
+        assert_eq!(output.status.code(), Some(code), "{compiler}: {log}");
+    }
+    let (output, _) = bench.run(&server.token, &["nosuchcc", "-c", "x.i"]);
+    assert!(text(&output.stderr).contains("failed to exec"));
+}
+
+#[test]
+fn targets_keep_their_nature() {
+    let bench = Bench::new();
+    bench.write("x.c", HELLO);
+    let Some(server) = StockServer::start_v4(&bench) else { return };
+    let (output, log) = bench.run(&server.token, &["gcc", "-c", "x.c", "-o", "/dev/null"]);
+    assert!(output.status.success() && log.contains("completed ok"), "{log}");
+    assert!(!fs::metadata("/dev/null").unwrap().is_file());
+    let mut shell = bench.program("sh".as_ref(), &server.token);
+    let distcc = env!("CARGO_BIN_EXE_distcc");
+    let status = shell.args(["-c", &format!("umask 0; exec {distcc} gcc -c x.c")]).status();
+    assert!(status.unwrap().success());
+    let mode = fs::metadata(bench.path("work/x.o")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o7777, 0o666);
+}
+
+#[test]
+fn the_next_host_takes_what_a_dead_one_did_not() {
+    let bench = Bench::new();
+    bench.write("x.c", HELLO);
+    let Some(server) = StockServer::start_v4(&bench) else { return };
+    let hosts = format!("no.such.host.invalid 127.0.0.1:1 {}", server.token);
+    let (output, log) = bench.run(&hosts, &["gcc", "-c", "x.c"]);
+    assert!(output.status.success());
+    assert_eq!(text(&output.stderr), "");
+    assert!(log.contains("failed to distribute x.c to 127.0.0.1:1"), "{log}");
+    assert!(log.contains(&format!("compile x.c on {} completed ok", server.token)), "{log}");
+}
+
+#[test]
+fn without_any_host_it_is_compiled_here_unless_that_is_forbidden() {
+    let bench = Bench::new();
+    bench.write("x.c", HELLO);
+    let (output, log) = bench.run("127.0.0.1:1", &["gcc", "-c", "x.c"]);
+    assert!(output.status.success());
+    assert_eq!(text(&output.stderr) + &text(&output.stdout), "");
+    let line = log.lines().find(|line| line.contains("running locally instead")).unwrap();
+    assert!(line.contains("failed to distribute"), "{line}");
+    let mut command = bench.distcc("127.0.0.1:1");
+    let output = command.env("DISTCC_FALLBACK", "0").args(["gcc", "-c", "x.c"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(116));
+    assert!(text(&output.stderr).contains("fallbacks are disabled"));
+}
+
+#[test]
+fn fifty_clients_at_once_wait_for_their_turn() {
+    let bench = Bench::new();
+    bench.write("x.c", HELLO);
+    let Some(server) = StockServer::start_v4(&bench) else { return };
+    let hosts = format!("{}/2,lzo", server.token);
+    let start = || bench.distcc(&hosts).args(["gcc", "-c", "x.c"]).spawn().unwrap();
+    let clients: Vec<_> = (0..50).map(|_| start()).collect();
+    for mut client in clients {
+        assert!(client.wait().unwrap().success());
+    }
+    bench.assert_tidy();
+}
