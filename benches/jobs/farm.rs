@@ -18,8 +18,9 @@ use nix::time::clock_getcpuclockid;
 use nix::unistd::{Pid, SysconfVar, sysconf};
 use tempfile::TempDir;
 
-/// Name of the stand-in.
-pub(crate) const STUB: &str = "gcc-stub";
+/// Name of the stand-in. Ours matches compilers before it sends a job, and is to do so here; the
+/// original replaces a plain `gcc` by the name with the target before it.
+pub(crate) const STUB: &str = "gcc-99";
 /// What the stand-in writes as object.
 const OBJECT: &[u8] = b"object\n";
 /// How long a server may take to listen, or to log what it has done.
@@ -28,20 +29,23 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(20);
 
 /// With `-E` it copies its source, with `-c` it reads it and writes a fixed object; anything else
-/// it takes silently. No library call but the system's.
+/// it takes silently. With `-v` it says about itself what gcc does.
 const STUB_SOURCE: &str = r#"
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 static char buffer[1 << 16];
+static const char about[] = "Target: x86_64-linux-gnu\ngcc version 99.1.0 (stand-in)\n";
 int main(int argc, char **argv) {
     const char *source = 0, *output = 0;
-    int preprocess = 0;
+    int preprocess = 0, verbose = 0;
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "-E")) preprocess = 1;
+        else if (!strcmp(argv[i], "-v")) verbose = 1;
         else if (!strcmp(argv[i], "-o") && i + 1 < argc) output = argv[++i];
         else if (argv[i][0] != '-') source = argv[i];
     }
+    if (verbose && write(2, about, sizeof about - 1) < 0) return 1;
     if (!source) return 0;
     int in = open(source, O_RDONLY);
     if (in < 0) return 1;
