@@ -73,7 +73,7 @@ install_other_compiler() {
 pretend_compiler() {
     local name own
     own=$(version_of gcc)
-    pretended=1
+    echo "no other compiler can be had: museum's is the machine's own, which only claims to be gcc 4.4.7"
     for name in gcc g++; do
         cat >"$work/museum/bin/$name" <<PRETEND
 #!/bin/bash
@@ -98,7 +98,6 @@ furnish_museum() {
         pair=$(other_compiler)
     fi
     if [ -n "$pair" ]; then
-        pretended=
         ln -s "${pair% *}" "$bin/gcc"
         ln -s "${pair#* }" "$bin/g++"
         other=$(version_of "${pair% *}")
@@ -164,7 +163,7 @@ outside() {
     furnish_museum
     cp -r "$demo/Makefile" "$demo/include" "$demo/src" "$work/desk/home"
     choose_mode
-    export work mode other pretended
+    export work mode other
     if [ "$mode" = ports ]; then
         loopback_farm
         return
@@ -194,9 +193,6 @@ inside() {
         start_host "$host" "$number"
     done
     say "A farm of four hosts on one switch ($([ "$mode" = root ] && echo namespaces || echo "namespaces, without root"))"
-    if [ -n "$pretended" ]; then
-        echo "museum's compiler is the machine's own, which only claims to be gcc $other (no other could be installed)"
-    fi
     local network=$net.0/24
     for host in attic cellar museum; do
         printf '%s$ distccd --zeroconf --allow %s\n' "$host" "$network"
