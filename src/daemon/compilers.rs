@@ -103,7 +103,6 @@ impl Scanner {
     }
 
     /// The same with another list of masquerade directories.
-    #[cfg(test)]
     pub(crate) fn narrowed_by(self, masquerade_dirs: Vec<PathBuf>) -> Self {
         Self { masquerade_dirs, ..self }
     }

@@ -128,7 +128,7 @@ async fn prepare(
     let RequestHead { protocol, argv } = match connection.opening().await? {
         Opening::Job(head) => head,
         Opening::Hello => {
-            let reply = hello::reply(&server.identity, &server.inventory.borrow());
+            let reply = hello::reply(&server.identity, server.programs, &server.inventory.borrow());
             connection.send(&encode_hello_reply(&reply)).await?;
             return Ok(None);
         }

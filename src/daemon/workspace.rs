@@ -195,9 +195,6 @@ mod tests {
         let elsewhere = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink(elsewhere.path(), temp.path().join("distccd-7f3a91c2")).unwrap();
         let workspace = Workspace::open(temp.path(), ID).unwrap();
-<<<<<<< HEAD
-        assert!(workspace.path().starts_with(temp.path().canonicalize().unwrap()));
-=======
         assert!(workspace.path().starts_with(temp.path()));
         for dir in [workspace.path(), workspace.path().parent().unwrap()] {
             assert_eq!(fs::metadata(dir).unwrap().permissions().mode() & 0o777, 0o700);
