@@ -43,9 +43,10 @@ pub(super) enum Who {
     Unsupported(String),
 }
 
-/// Seats of equal requests within one round of answers.
+/// Seats of equal requests within one round of answers. Of two readings of one policy file each
+/// is a policy of its own; none is read during a round, so an address stands for one.
 #[derive(Default)]
-pub(super) struct SeatCache(HashMap<(HostsText, CompilerQuery, String), Rc<Vec<Seat>>>);
+pub(super) struct SeatCache(HashMap<(HostsText, CompilerQuery, *const Policy), Rc<Vec<Seat>>>);
 
 /// Is this local place one that the user listed?
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -116,7 +117,7 @@ impl Books {
             }
             known @ LocalCompiler::Known(..) => known,
         };
-        let key = (request.hosts.clone(), request.compiler.clone(), in_force.origin.clone());
+        let key = (request.hosts.clone(), request.compiler.clone(), Rc::as_ptr(&policy));
         let seats = match cache.0.get(&key) {
             Some(seats) => Rc::clone(seats),
             None => {
