@@ -4,5 +4,6 @@
 #[path = "../common/skip.rs"]
 mod skip;
 
+mod agents;
 mod lab;
 mod lab_test;
