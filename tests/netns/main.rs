@@ -5,5 +5,10 @@
 mod skip;
 
 mod agents;
+mod families;
+mod farm;
 mod lab;
 mod lab_test;
+mod policies;
+mod policy_edits;
+mod policy_farm;
