@@ -4,5 +4,11 @@
 #[path = "../common/skip.rs"]
 mod skip;
 
+mod agents;
+mod families;
+mod farm;
 mod lab;
 mod lab_test;
+mod policies;
+mod policy_edits;
+mod policy_farm;
