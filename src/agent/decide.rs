@@ -43,9 +43,10 @@ pub(super) enum Who {
     Unsupported(String),
 }
 
-/// Seats of equal requests within one round of answers.
+/// Seats of equal requests within one round of answers. Of two readings of one policy file each
+/// is a policy of its own; none is read during a round, so an address stands for one.
 #[derive(Default)]
-pub(super) struct SeatCache(HashMap<(HostsText, CompilerQuery, String), Rc<Vec<Seat>>>);
+pub(super) struct SeatCache(HashMap<(HostsText, CompilerQuery, *const Policy), Rc<Vec<Seat>>>);
 
 /// Is this local place one that the user listed?
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -79,7 +80,7 @@ impl Books {
                     LocalPurpose::Compile => "the command does not travel",
                     LocalPurpose::Preprocess => "preprocessing is done here",
                 };
-                self.grant_local(id, *limit, what.to_owned(), Vec::new(), Listed::No)
+                self.grant_local(id, *limit, what.to_owned(), Listed::No)
             }
             Question::Place(request, in_force) => {
                 self.decide_place(now, id, request, in_force, cache)
@@ -100,9 +101,9 @@ impl Books {
         let policy = match &in_force.policy {
             Ok(policy) => Rc::clone(policy),
             Err(problems) => {
-                let warnings = self.due_warnings(now, problems);
                 let reason = format!("nothing is distributed while {} is wrong", in_force.origin);
-                return self.grant_local(id, list.localslots, reason, warnings, Listed::No);
+                let granted = self.grant_local(id, list.localslots, reason, Listed::No)?;
+                return Some(self.warned(now, granted, problems));
             }
         };
         if list.entries.contains(&HostEntry::Zeroconf) {
@@ -112,11 +113,11 @@ impl Books {
         let local = match self.compiler(&request.compiler).clone() {
             LocalCompiler::Identifying => return None,
             LocalCompiler::Unknown(reason) => {
-                return self.grant_local(id, list.localslots, reason, Vec::new(), Listed::No);
+                return self.grant_local(id, list.localslots, reason, Listed::No);
             }
             known @ LocalCompiler::Known(..) => known,
         };
-        let key = (request.hosts.clone(), request.compiler.clone(), in_force.origin.clone());
+        let key = (request.hosts.clone(), request.compiler.clone(), Rc::as_ptr(&policy));
         let seats = match cache.0.get(&key) {
             Some(seats) => Rc::clone(seats),
             None => {
@@ -149,8 +150,9 @@ impl Books {
                 return None;
             }
             let reason = why_none(seats, list, &request.avoid);
-            let warnings = self.due_warnings(now, &list_problems(&request.hosts.origin, list));
-            return self.grant_local(id, list.localslots, reason, warnings, Listed::No);
+            let granted = self.grant_local(id, list.localslots, reason, Listed::No)?;
+            let problems = list_problems(&request.hosts.origin, list);
+            return Some(self.warned(now, granted, &problems));
         }
         let loads: Vec<Load> = usable.iter().map(|(seat, _)| self.load(seat)).collect();
         let order = if list.randomize { Order::Random(self.placements) } else { Order::Listed };
@@ -160,7 +162,6 @@ impl Books {
                 id,
                 list.localslots,
                 "localhost is in the list".to_owned(),
-                Vec::new(),
                 Listed::Yes,
             ),
             Who::Peer(key, listed) => {
@@ -235,7 +236,6 @@ impl Books {
         id: ClientId,
         limit: Option<u16>,
         reason: String,
-        warnings: Vec<String>,
         listed: Listed,
     ) -> Option<AgentMessage> {
         if !self.local.take(limit) {
@@ -248,7 +248,19 @@ impl Books {
             self.listed_local_in_use += 1;
         }
         let listed = listed == Listed::Yes;
-        Some(AgentMessage::Local(LocalPlace { reason, warnings, listed }))
+        Some(AgentMessage::Local(LocalPlace { reason, warnings: Vec::new(), listed }))
+    }
+
+    /// Puts the due ones of `problems` on a local place that is granted: one that still waits for
+    /// its slot tells nobody.
+    fn warned(&mut self, now: Instant, granted: AgentMessage, problems: &[String]) -> AgentMessage {
+        match granted {
+            AgentMessage::Local(place) => {
+                let warnings = self.due_warnings(now, problems);
+                AgentMessage::Local(LocalPlace { warnings, ..place })
+            }
+            other => other,
+        }
     }
 
     fn decide_show(

@@ -282,7 +282,7 @@ impl Owner {
                 Action::Identify(query) => self.identify(query),
                 Action::Browse => self.browse(),
                 Action::Remember => {
-                    self.remember_at = Some(Instant::now() + REMEMBER_AFTER);
+                    self.remember_at.get_or_insert(Instant::now() + REMEMBER_AFTER);
                 }
             }
         }

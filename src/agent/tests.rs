@@ -430,6 +430,41 @@ fn a_broken_policy_distributes_nothing_and_says_so_once_a_minute() {
 }
 
 #[test]
+fn an_edited_policy_holds_for_the_next_job_also_while_others_wait() {
+    let mut farm = Farm::settled_with_h2(SAME);
+    let policy = |action: &str| {
+        let text = format!("[[rule]]\naction = \"{action}\"");
+        let policy = file::parse(&text, "policy.toml").unwrap();
+        InForce { policy: Ok(Rc::new(policy)), origin: "policy.toml".to_owned() }
+    };
+    farm.policy = policy("deny");
+    let first = farm.job("--localslots=1 +zeroconf");
+    assert!(farm.local(first).contains("denied by rule 1"));
+    let waits = farm.job("--localslots=1 +zeroconf");
+    assert!(farm.answer(waits).is_none());
+    farm.policy = policy("allow");
+    let next = farm.job("--localslots=1 +zeroconf");
+    assert_eq!(farm.placement(next).addrs, [addr(2)]);
+}
+
+#[test]
+fn a_warning_is_given_to_a_job_that_had_to_wait_for_its_slot() {
+    let mut farm = Farm::new();
+    let problem = "policy.toml:1: wrong".to_owned();
+    farm.policy = InForce { policy: Err(vec![problem.clone()]), origin: "policy.toml".to_owned() };
+    let first = farm.job("--localslots=1 localhost");
+    assert!(farm.answer(first).is_some());
+    farm.pass(Duration::from_secs(61));
+    let waits = farm.job("--localslots=1 localhost");
+    assert!(farm.answer(waits).is_none());
+    farm.leaves(first);
+    match farm.answer(waits) {
+        Some(AgentMessage::Local(place)) => assert_eq!(place.warnings, [problem]),
+        other => panic!("not local: {other:?}"),
+    }
+}
+
+#[test]
 fn a_listed_host_that_is_discovered_too_is_one_host() {
     let mut farm = Farm::new();
     farm.hears(up(2));

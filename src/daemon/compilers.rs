@@ -15,7 +15,6 @@ use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 
 use super::state;
-use crate::fingerprint::Toolchain;
 use crate::fingerprint::cache::ToolchainCache;
 use crate::fingerprint::inventory::{self, DefaultCompiler, Found};
 use crate::policy::target::normalised;
@@ -53,34 +52,30 @@ impl Inventory {
 
     /// `gcc 12.2.0, clang 14.0.6`, for people.
     pub(crate) fn summary(&self) -> String {
-        summary(self.found.iter().map(|found| &found.offered.toolchain))
+        let mut known = BTreeSet::new();
+        let mut words = Vec::new();
+        for found in &self.found {
+            let toolchain = &found.offered.toolchain;
+            let target = normalised(&toolchain.target);
+            if !known.insert((toolchain.family.clone(), &toolchain.version, target.clone())) {
+                continue;
+            }
+            let default = self.found.first().map(|first| &first.offered.toolchain.target);
+            let is_default =
+                target.is_empty() || default.is_some_and(|default| normalised(default) == target);
+            let mut word = toolchain.family.to_string();
+            if !toolchain.version.is_empty() {
+                word = format!("{word} {}", toolchain.version);
+            }
+            if !is_default {
+                word = format!("{word} for {}", toolchain.target);
+            }
+            if !words.contains(&word) {
+                words.push(word);
+            }
+        }
+        words.join(", ")
     }
-}
-
-/// Each version once; the target only where it is not the first one's.
-fn summary<'a>(toolchains: impl Iterator<Item = &'a Toolchain>) -> String {
-    let mut known = BTreeSet::new();
-    let mut words = Vec::new();
-    let mut default = None;
-    for toolchain in toolchains {
-        let target = normalised(&toolchain.target);
-        let default = default.get_or_insert_with(|| target.clone());
-        let is_default = target.is_empty() || target == *default;
-        if !known.insert((toolchain.family.clone(), &toolchain.version, target)) {
-            continue;
-        }
-        let mut word = toolchain.family.to_string();
-        if !toolchain.version.is_empty() {
-            word = format!("{word} {}", toolchain.version);
-        }
-        if !is_default {
-            word = format!("{word} for {}", toolchain.target);
-        }
-        if !words.contains(&word) {
-            words.push(word);
-        }
-    }
-    words.join(", ")
 }
 
 fn is_same_file(one: &Path, other: &Path) -> bool {
@@ -108,7 +103,6 @@ impl Scanner {
     }
 
     /// The same with another list of masquerade directories.
-    #[cfg(test)]
     pub(crate) fn narrowed_by(self, masquerade_dirs: Vec<PathBuf>) -> Self {
         Self { masquerade_dirs, ..self }
     }
@@ -176,37 +170,5 @@ pub(crate) async fn watch_compilers(
             info!("serving {}", fresh.summary());
             inventory.send_replace(Arc::new(fresh));
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::fingerprint::Family;
-
-    fn toolchain(family: Family, version: &str, target: &str) -> Toolchain {
-        Toolchain {
-            family,
-            version: version.to_owned(),
-            target: target.to_owned(),
-            assembler: None,
-            distributor: String::new(),
-            revision: String::new(),
-            configure: Vec::new(),
-            digest: [0; 16],
-            ident: String::new(),
-        }
-    }
-
-    #[test]
-    fn a_target_is_named_only_where_it_differs_by_more_than_the_vendor() {
-        let offered = [
-            toolchain(Family::Gcc, "12.2.0", "x86_64-linux-gnu"),
-            toolchain(Family::Gcc, "12.2.0", "x86_64-linux-gnu"),
-            toolchain(Family::Clang, "14.0.6", "x86_64-pc-linux-gnu"),
-            toolchain(Family::Gcc, "12.2.0", "aarch64-linux-gnu"),
-        ];
-        let line = "gcc 12.2.0, clang 14.0.6, gcc 12.2.0 for aarch64-linux-gnu";
-        assert_eq!(summary(offered.iter()), line);
     }
 }

@@ -5,6 +5,7 @@
 //! the job would run there if it is of the family named, else any that the host offers; `binutils`
 //! is the assembler which that compiler uses, so it never holds for a clang with its own.
 
+use std::borrow::Cow;
 use std::fmt::{self, Display, Formatter};
 use std::net::SocketAddr;
 
@@ -199,7 +200,7 @@ impl Display for Rule {
 fn holds_for_host(test: &Test, candidate: &Candidate) -> bool {
     match test {
         Test::Host(pattern) => {
-            names_of(&candidate.host).any(|name| pattern.matches_with(name, NO_CASE))
+            names_of(&candidate.host).any(|name| pattern.matches_with(&name, NO_CASE))
         }
         Test::Id(id) => candidate.id == Some(*id),
         Test::Source(source) => candidate.source == *source,
@@ -224,8 +225,9 @@ fn holds_for_addr(test: &Test, addr: &CandidateAddr) -> bool {
     }
 }
 
-/// The names that `host` may be meant by: `box.local.`, `box.local`, `box`.
-fn names_of(host: &str) -> impl Iterator<Item = &str> {
+/// The names that `host` may be meant by: `box.local.`, `box.local`, `box`. A bare name gets its
+/// `.local` too: hosts are discovered by either, and a rule must hold for both.
+fn names_of(host: &str) -> impl Iterator<Item = Cow<'_, str>> {
     const LOCAL: &str = ".local";
     let undotted = host.strip_suffix('.').unwrap_or(host);
     let suffix_at = undotted.len().checked_sub(LOCAL.len());
@@ -233,7 +235,9 @@ fn names_of(host: &str) -> impl Iterator<Item = &str> {
         .and_then(|at| undotted.split_at_checked(at))
         .filter(|(_, suffix)| suffix.eq_ignore_ascii_case(LOCAL))
         .map(|(bare, _)| bare);
-    [Some(host), Some(undotted), bare].into_iter().flatten()
+    let local = (!undotted.contains(['.', ':'])).then(|| format!("{undotted}{LOCAL}"));
+    let written = [Some(host), Some(undotted), bare].into_iter().flatten().map(Cow::Borrowed);
+    written.chain(local.map(Cow::Owned))
 }
 
 /// What a rule asks of a compiler.

@@ -1,74 +1,89 @@
-//! A farm in a [`Lab`]: hosts with chosen compilers that run `distccd` as the README says, and the
-//! carried project, built by one of them.
+//! What people do on the hosts of a lab: start daemons, compile, ask why, read logs.
 
 use std::collections::BTreeSet;
-use std::env;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Output};
 use std::time::Duration;
 
-use crate::lab::{Host, wait_for};
+use crate::lab::{Host, Lab, wait_for};
 use crate::skip::skip;
 
-/// Only keeps a broken test from hanging: machines that run tests are busy.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(300);
+/// Only keeps a broken test from hanging.
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+/// /var/log/distccd.log of a host.
+const LOG: &str = "log/distccd.log";
+/// Debian's server.
+const STOCK_SERVER: &str = "/usr/bin/distccd";
+/// What `--show-hosts --why` says of hosts that are being looked at. It waits a few seconds for
+/// them, which may be too few on a busy machine.
+const UNSETTLED: [&str; 3] = ["being asked", "not answered yet", "being identified"];
 
-/// Where a program of the system is.
-pub(crate) fn installed(name: &str) -> Option<PathBuf> {
-    let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file())
-}
-
-/// False, and a loud word, if one of these programs is not installed.
+/// Are these files of the system there? Said loudly if not.
 #[track_caller]
-pub(crate) fn has_installed(names: &[&str]) -> bool {
-    match names.iter().find(|name| installed(name).is_none()) {
-        Some(name) => {
-            skip(&format!("{name} is not installed"));
-            false
-        }
-        None => true,
+pub(crate) fn installed(files: &[&str]) -> bool {
+    let missing: Vec<&str> =
+        files.iter().copied().filter(|file| !Path::new(file).exists()).collect();
+    if !missing.is_empty() {
+        skip(&format!("not installed: {}", missing.join(" ")));
     }
+    missing.is_empty()
 }
 
-/// Offers the installed `program` as `name` on this host, before all else.
-pub(crate) fn offer_as(host: &mut Host, name: &str, program: &str) {
-    host.install(name, &installed(program).expect("checked before"));
+/// What a command printed, trimmed; it must succeed.
+#[track_caller]
+pub(crate) fn said(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {output:?}");
+    text(&output.stdout).trim().to_owned()
 }
 
-/// Leaves of all compilers only these on the host, as `(name, program)`, and what they need.
+/// Bytes of a program as text.
+pub(crate) fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Starts our daemon as its user types it; it is ready when this returns. Its state directory is
+/// made writable for the user that it becomes, as systemd does.
+#[track_caller]
+pub(crate) fn serve(host: &Host) {
+    fs::set_permissions(host.dir("state"), fs::Permissions::from_mode(0o777)).unwrap();
+    let allow = ["--zeroconf", "--allow", "10.77.0.0/24", "--allow", "fd77::/64"];
+    said(host.command("distccd").args(allow));
+}
+
+/// Starts Debian's distccd, whose masquerade directory the lab hides. It opens its log as the user
+/// that it becomes.
+#[track_caller]
+pub(crate) fn serve_stock(host: &Host) {
+    let log = host.dir(LOG);
+    fs::write(&log, "").unwrap();
+    fs::set_permissions(&log, fs::Permissions::from_mode(0o666)).unwrap();
+    let options = ["--daemon", "--enable-tcp-insecure", "--allow", "10.77.0.0/24", "--log-file"];
+    said(host.command(STOCK_SERVER).args(options).arg("/var/log/distccd.log"));
+}
+
+/// The jobs that a compiler has ended in the log of the host's daemon, ours or Debian's. Probe jobs
+/// are left out, and the hello, which a stock daemon refuses.
+pub(crate) fn jobs(host: &Host) -> Vec<String> {
+    let log = fs::read(host.dir(LOG)).unwrap_or_default();
+    let is_job = |line: &&str| line.contains(" COMPILE_") && !line.contains(" probe.c");
+    text(&log).lines().filter(is_job).map(str::to_owned).collect()
+}
+
+/// Leaves of all compilers only these on the host, as `(name, file)`, and what they need.
 pub(crate) fn offer_only(host: &mut Host, compilers: &[(&str, &str)]) {
     host.install_only(&[]);
-    for (name, program) in compilers {
-        offer_as(host, name, program);
+    offer(host, compilers);
+    offer(host, &[("as", "/usr/bin/as"), ("ld", "/usr/bin/ld"), ("sh", "/bin/sh")]);
+}
+
+/// Offers these files under these names, before all that is installed.
+pub(crate) fn offer(host: &mut Host, files: &[(&str, &str)]) {
+    for (name, file) in files {
+        host.install(name, Path::new(file));
     }
-    for name in ["as", "ld", "sh"] {
-        offer_as(host, name, name);
-    }
-}
-
-/// Starts the server as the README says; returns the line that it prints before it detaches.
-#[track_caller]
-pub(crate) fn start_server(host: &Host) -> String {
-    run(host.command("distccd").args(["--zeroconf", "--allow", "10.77.0.0/24"]))
-}
-
-/// What `distcc --show-hosts --why` says on the host, a paragraph a host.
-#[track_caller]
-pub(crate) fn show_hosts(host: &Host) -> Vec<String> {
-    let mut show = host.command("distcc");
-    let said = run(show.args(["--show-hosts", "--why"]).env("DISTCC_HOSTS", "+zeroconf"));
-    said.split("\n\n").map(str::to_owned).collect()
-}
-
-/// Runs a command that must succeed; returns its output.
-#[track_caller]
-pub(crate) fn run(command: &mut Command) -> String {
-    let output = command.stdin(Stdio::null()).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {}\n{said}", output.status);
-    String::from_utf8(output.stdout).unwrap()
 }
 
 /// A job in a server's log.
@@ -94,8 +109,9 @@ pub(crate) struct Jobs {
 impl Jobs {
     /// Reads the server's log of this host.
     pub(crate) fn of(host: &Host) -> Self {
+        let log = fs::read(host.dir(LOG)).unwrap_or_default();
         let mut jobs = Self::default();
-        for line in log_of(host).lines() {
+        for line in text(&log).lines() {
             let Some((_, told)) = line.split_once("client: ") else { continue };
             let mut words = told.split(' ');
             let client = words.next().unwrap_or_default().to_owned();
@@ -121,172 +137,84 @@ impl Jobs {
     }
 }
 
-/// The log of the host's server; empty before there is one.
-pub(crate) fn log_of(host: &Host) -> String {
-    fs::read_to_string(host.dir("log/distccd.log")).unwrap_or_default()
+/// One compile through distcc.
+pub(crate) struct Compile {
+    pub(crate) output: Output,
+    /// What the client wrote into its log, step by step.
+    pub(crate) log: String,
+    pub(crate) object: PathBuf,
 }
 
-/// The carried project in the home of a host.
-pub(crate) struct Project {
-    dir: PathBuf,
-    flags: Vec<String>,
-    /// Sources, relative to the project.
-    units: Vec<String>,
-}
-
-impl Project {
-    /// Copies the project there. `flags` are those of its build, for both languages.
-    pub(crate) fn copy_to(host: &Host, flags: &str) -> Self {
-        let dir = host.dir("home/demo");
-        fs::create_dir(&dir).unwrap();
-        let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo");
-        let parts = ["Makefile", "src", "include"].map(|part| from.join(part));
-        run(Command::new("cp").arg("-r").args(parts).arg(&dir));
-        let mut units = Vec::new();
-        list_sources(&dir, Path::new("src"), &mut units);
-        units.sort();
-        let flags = ["CFLAGS", "CXXFLAGS"].map(|name| format!("{name}={flags}")).to_vec();
-        Self { dir, flags, units }
-    }
-
-    /// Takes only these units into account.
-    pub(crate) fn narrow(&mut self, keep: impl Fn(&str) -> bool) {
-        self.units.retain(|unit| keep(unit));
-    }
-
-    /// Its sources, like `src/main.c`.
-    pub(crate) fn units(&self) -> &[String] {
-        &self.units
-    }
-
-    /// The objects of a build.
-    pub(crate) fn objects(&self, build: &str) -> Vec<PathBuf> {
-        self.names(build).iter().map(|name| self.dir.join(name)).collect()
-    }
-
-    /// How many objects of a build are there.
-    pub(crate) fn n_built(&self, build: &str) -> usize {
-        self.objects(build).iter().filter(|object| object.exists()).count()
-    }
-
-    fn names(&self, build: &str) -> Vec<String> {
-        let inner = self.units.iter().map(|unit| unit.strip_prefix("src/").unwrap_or(unit));
-        inner.map(|unit| format!("{build}/{unit}.o")).collect()
-    }
-
-    /// Starts `make -j8` of the objects, or of `targets`, through whatever the host finds. What it
-    /// says goes to the file `BUILD.log` in the host's `log`.
-    pub(crate) fn start(&self, host: &Host, build: &str, targets: &[&str]) -> Build {
-        let log = host.dir("log").join(format!("{build}.log"));
-        let file = fs::File::create(&log).unwrap();
-        let mut make = self.make(host, build, targets);
-        make.args(["-j8", "CC=distcc gcc", "CXX=distcc g++"]);
-        make.env("DISTCC_HOSTS", "+zeroconf");
-        make.stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file);
-        Build { make: make.spawn().unwrap(), log }
-    }
-
-    /// Builds the same objects on the host itself, with its own compilers.
+impl Compile {
+    /// Compiles `source` in the home of `host` by `compiler`, and must succeed.
     #[track_caller]
-    pub(crate) fn build_locally(&self, host: &Host, build: &str) {
-        run(self.make(host, build, &[]).args(["-j2", "CC=gcc", "CXX=g++"]));
+    pub(crate) fn run(host: &Host, hosts: &str, compiler: &str, source: &str) -> Self {
+        let log = host.dir("log/client.log");
+        let _ = fs::remove_file(&log);
+        let object = host.dir("home").join(source).with_extension("o");
+        let mut command = host.command("distcc");
+        command.env("DISTCC_HOSTS", hosts).env("DISTCC_VERBOSE", "1").env("DISTCC_LOG", &log);
+        command.args([compiler, "-O1", "-c", source, "-o"]).arg(&object);
+        let output = command.output().unwrap();
+        let log = fs::read_to_string(log).unwrap();
+        assert!(output.status.success() && object.exists(), "{output:?}\n{log}");
+        Self { output, log, object }
     }
 
-    /// Runs the built program, which checks itself.
-    #[track_caller]
-    pub(crate) fn run_program(&self, host: &Host, build: &str) {
-        run(&mut host.command_in(&self.dir, &format!("{build}/cabinet")));
-    }
-
-    fn make(&self, host: &Host, build: &str, targets: &[&str]) -> Command {
-        let mut make = host.command_in(&self.dir, "make");
-        make.arg(format!("O={build}")).args(&self.flags);
-        match targets {
-            [] => make.args(self.names(build)),
-            some => make.args(some),
-        };
-        make
-    }
-
-    /// Every object of one build must carry the mark of the other's compiler and be the same byte
-    /// for byte, debug information apart. (Preprocessed source has other columns under macros.)
-    /// That is stripped in place.
-    #[track_caller]
-    pub(crate) fn assert_same_objects(&self, host: &Host, build: &str, reference: &str) {
-        let (ours, theirs) = (self.objects(build), self.objects(reference));
-        for (unit, marks) in
-            self.units.iter().zip(marks(host, &ours).iter().zip(marks(host, &theirs)))
-        {
-            assert_eq!(*marks.0, marks.1, "{unit} was compiled by another compiler");
-        }
-        run(host.command("strip").arg("--strip-debug").args(&ours).args(&theirs));
-        for (object, expected) in ours.iter().zip(&theirs) {
-            let same = fs::read(object).unwrap() == fs::read(expected).unwrap();
-            assert!(same, "{} is not as compiled here", object.display());
-        }
+    /// Where the host list's name for it says that it ran; none if that was here.
+    pub(crate) fn ran_on(&self) -> Option<&str> {
+        let line = self.log.lines().find(|line| line.ends_with(" completed ok"))?;
+        line.split(" on ").nth(1)?.split(' ').next()
     }
 }
 
-fn list_sources(project: &Path, dir: &Path, units: &mut Vec<String>) {
-    for entry in fs::read_dir(project.join(dir)).unwrap() {
-        let entry = entry.unwrap();
-        let path = dir.join(entry.file_name());
-        if entry.path().is_dir() {
-            list_sources(project, &path, units);
-        } else {
-            units.push(path.to_str().unwrap().to_owned());
-        }
-    }
-}
-
-/// What `.comment` says in each of these objects.
+/// Waits for the log of the host that has compiled `source`, and returns its number.
 #[track_caller]
-fn marks(host: &Host, objects: &[PathBuf]) -> Vec<String> {
-    let said = run(host.command("readelf").args(["--string-dump=.comment"]).args(objects));
-    let marks: Vec<String> = said
-        .lines()
-        .filter(|line| line.contains(']'))
-        .map(|line| line.split_once(']').map_or("", |(_, mark)| mark.trim()).to_owned())
-        .collect();
-    assert_eq!(marks.len(), objects.len(), "one mark each:\n{said}");
-    marks
+pub(crate) fn logged_by(lab: &mut Lab, among: &[usize], source: &str) -> usize {
+    wait_for(&format!("a log that has {source}"), DEADLINE, || {
+        let ok = |line: &String| line.contains(" COMPILE_OK ") && line.ends_with(source);
+        among.iter().copied().find(|&number| jobs(lab.host(number)).iter().any(ok))
+    })
 }
 
-/// A running `make`.
-pub(crate) struct Build {
-    make: Child,
-    log: PathBuf,
-}
+/// `--show-hosts --why COMPILER...`, one paragraph a host, each made one line.
+pub(crate) struct Why(pub(crate) Vec<String>);
 
-impl Build {
-    /// Has it ended?
-    pub(crate) fn is_over(&mut self) -> bool {
-        self.make.try_wait().unwrap().is_some()
-    }
-
-    /// Waits until `known` gives something while the build runs: it must not end before.
+impl Why {
+    /// Asks until `n_hosts` hosts are there and nothing is in the balance.
     #[track_caller]
-    pub(crate) fn wait_for<T>(&mut self, what: &str, mut known: impl FnMut() -> Option<T>) -> T {
-        wait_for(what, DEADLINE, || {
-            let over = self.is_over();
-            let value = known();
-            assert!(value.is_some() || !over, "the build ended before: {what}\n{}", self.said());
-            value
+    pub(crate) fn ask(host: &Host, hosts: &str, compilers: &[&str], n_hosts: usize) -> Self {
+        wait_for("a verdict on every host", DEADLINE, || {
+            let mut command = host.command("distcc");
+            command.env("DISTCC_HOSTS", hosts).args(["--show-hosts", "--why"]).args(compilers);
+            let screen = said(&mut command);
+            let why = Self(screen.split("\n\n").map(one_line).collect());
+            let settled = !UNSETTLED.iter().any(|words| screen.contains(words));
+            (settled && why.hosts().count() == n_hosts).then_some(why)
         })
     }
 
-    /// Waits for its end, which must be a good one.
+    fn hosts(&self) -> impl Iterator<Item = &String> {
+        self.0.iter().filter(|part| part.contains(" (zeroconf), ") || part.contains(" (hosts), "))
+    }
+
+    /// The verdict on the host with this name or address, for one compiler.
     #[track_caller]
-    pub(crate) fn succeed(mut self) {
-        let status = self.wait_for_end();
-        assert!(status, "the build failed:\n{}", self.said());
+    pub(crate) fn of(&self, host: &str) -> &str {
+        let names = |part: &&String| {
+            part.split(' ')
+                .take(2)
+                .any(|word| word.split(['/', ',']).next().is_some_and(|name| name == host))
+        };
+        let part = self.hosts().find(names);
+        let part = part.unwrap_or_else(|| panic!("nothing of {host} in {:#?}", self.0));
+        let end = part.find(" slot").expect("slots of each host");
+        let verdict = part[end..].split_once(' ').and_then(|(_, rest)| rest.split_once(' '));
+        let verdict = verdict.expect("a verdict follows").1;
+        verdict.split_once(" there: ").map_or(verdict, |(verdict, _)| verdict)
     }
+}
 
-    fn wait_for_end(&mut self) -> bool {
-        wait_for("the build to end", DEADLINE, || self.make.try_wait().unwrap()).success()
-    }
-
-    fn said(&self) -> String {
-        fs::read_to_string(&self.log).unwrap_or_default()
-    }
+fn one_line(part: &str) -> String {
+    part.split_whitespace().collect::<Vec<_>>().join(" ")
 }

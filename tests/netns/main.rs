@@ -6,9 +6,14 @@ mod long;
 #[path = "../common/skip.rs"]
 mod skip;
 
+mod agents;
+mod families;
+mod farm;
+mod farm_forms;
+mod farm_mid_build;
 mod lab;
 mod lab_test;
-
-mod farm;
-mod five_hosts;
-mod mid_build;
+mod policies;
+mod policy_edits;
+mod policy_farm;
+mod project;

@@ -334,14 +334,24 @@ fn refusal_names_the_compiler_that_came_nearest() {
     assert_eq!(judgement, Judgement::Refuse { idx: Some(0), reason });
 }
 
+#[test]
+fn a_name_of_several_parts_is_not_taken_for_a_local_one() {
+    for host in ["box.example", "10.77.0.5", "fd00::5"] {
+        let candidate = Candidate { host: host.to_owned(), ..candidate() };
+        let rule = policy("[[rule]]\naction = 'deny'\nhost = '*.local'");
+        assert!(judge_host(&rule, &candidate, None).allowed, "{host}");
+    }
+}
+
 proptest! {
     #[test]
     fn host_names_match_whatever_their_case_and_suffix(
         name in "[a-z0-9-]{1,12}", suffix in "|\\.local|\\.LOCAL|\\.local\\.", upper: bool,
+        written in "|\\.local",
     ) {
         let host = if upper { name.to_uppercase() } else { name.clone() };
         let candidate = Candidate { host: format!("{host}{suffix}"), ..candidate() };
-        let rule = policy(&format!("[[rule]]\naction = 'deny'\nhost = '{name}'"));
+        let rule = policy(&format!("[[rule]]\naction = 'deny'\nhost = '{name}{written}'"));
         prop_assert!(!judge_host(&rule, &candidate, None).allowed);
     }
 

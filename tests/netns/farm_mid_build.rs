@@ -6,16 +6,20 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 
-use crate::farm::{
-    Build, DEADLINE, Jobs, Project, has_installed, offer_only, run, show_hosts, start_server,
-};
+use crate::farm::{Jobs, installed, offer_only, said, serve};
 use crate::lab::{Host, Lab, wait_for};
 use crate::long;
+use crate::project::{Build, DEADLINE, Project};
 
-const NEEDED: [&str; 6] = ["gcc", "g++", "make", "strip", "readelf", "cp"];
 /// Nothing else, so that a server knows soon what it has.
-const COMPILERS: [(&str, &str); 4] =
-    [("gcc", "gcc"), ("g++", "g++"), ("cc", "gcc"), ("c++", "g++")];
+const COMPILERS: [(&str, &str); 4] = [
+    ("gcc", "/usr/bin/gcc"),
+    ("g++", "/usr/bin/g++"),
+    ("cc", "/usr/bin/gcc"),
+    ("c++", "/usr/bin/g++"),
+];
+const NEEDED: [&str; 5] =
+    ["/usr/bin/gcc", "/usr/bin/g++", "/usr/bin/make", "/usr/bin/strip", "/usr/bin/readelf"];
 /// Hosts that do not answer are asked for some minutes, with growing pauses.
 const OUTAGE: Duration = Duration::from_secs(900);
 /// Folders with sources of both languages; the C++ ones take a second or two each.
@@ -31,7 +35,7 @@ fn project(host: &Host) -> Project {
 
 /// A network on which host 1 builds; the others, all alike, are left to the test.
 fn lab(hosts: usize) -> Option<Lab> {
-    if !has_installed(&NEEDED) {
+    if !installed(&NEEDED) {
         return None;
     }
     let mut lab = Lab::new(hosts)?;
@@ -71,7 +75,7 @@ fn kill_mid_job(build: &mut Build, host: &Host) -> BTreeSet<String> {
 fn a_host_dies_in_the_middle_of_a_job_and_another_comes() {
     let Some(mut lab) = lab(3) else { return };
     for number in 2..=3 {
-        print!("h{number}: {}", start_server(lab.host(number)));
+        serve(lab.host(number));
     }
     let project = project(lab.host(1));
     let began = Instant::now();
@@ -84,7 +88,7 @@ fn a_host_dies_in_the_middle_of_a_job_and_another_comes() {
     let late = lab.add_host().unwrap();
     offer_only(late, &COMPILERS);
     let started = Instant::now();
-    start_server(late);
+    serve(late);
     let serving = started.elapsed();
     build.wait_for("a job on the host that came late", || {
         (!Jobs::of(late).begun.is_empty()).then_some(())
@@ -104,7 +108,7 @@ fn a_host_dies_in_the_middle_of_a_job_and_another_comes() {
     );
     project.build_locally(lab.host(1), "local");
     project.assert_same_objects(lab.host(1), "build", "local");
-    assert_eq!(run(lab.host(1).command("ls").arg("-A").arg(lab.host(1).dir("tmp"))), "");
+    assert_eq!(said(lab.host(1).command("ls").arg("-A").arg(lab.host(1).dir("tmp"))), "");
 }
 
 /// Jobs begun so far on the hosts that serve.
@@ -131,7 +135,7 @@ fn wait_for_a_job_elsewhere(lab: &mut Lab, project: &Project, mut build: Build) 
 fn the_farm_is_used_again_after_the_link_was_down() {
     let Some(mut lab) = lab(3) else { return };
     for number in 2..=3 {
-        start_server(lab.host(number));
+        serve(lab.host(number));
     }
     let project = project(lab.host(1));
     let build = project.start(lab.host(1), "build", &[]);
@@ -162,7 +166,7 @@ fn hosts_forgotten_in_a_long_outage_are_found_again() {
     }
     let Some(mut lab) = lab(3) else { return };
     for number in 2..=3 {
-        start_server(lab.host(number));
+        serve(lab.host(number));
     }
     let mut project = project(lab.host(1));
     project.narrow(|unit| unit.starts_with("src/sums/") || unit.starts_with("src/mazes/"));
@@ -172,8 +176,9 @@ fn hosts_forgotten_in_a_long_outage_are_found_again() {
     lab.unplug(1);
     let unplugged = Instant::now();
     wait_for("all hosts to be forgotten", OUTAGE, || {
-        let shown = show_hosts(lab.host(1));
-        (!shown.iter().any(|paragraph| paragraph.contains("10.77.0."))).then_some(())
+        let mut show = lab.host(1).command("distcc");
+        show.args(["--show-hosts", "--why"]).env("DISTCC_HOSTS", "+zeroconf");
+        (!said(&mut show).contains("10.77.0.")).then_some(())
     });
     println!("forgotten {:.1?} after the cable was pulled", unplugged.elapsed());
     project.start(lab.host(1), "alone", &[]).succeed();
