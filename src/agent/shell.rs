@@ -357,7 +357,8 @@ impl Owner {
         if self.remember_at.is_some() {
             self.remember();
         }
-        if self.alive.is_some() {
+        // Once the directory or the socket has vanished, what is there belongs to a successor.
+        if self.alive.is_some() && !self.vanished {
             let _ = fs::remove_file(&self.setting.socket);
         }
         info!("agent leaves");

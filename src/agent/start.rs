@@ -4,6 +4,7 @@
 use std::env;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
+use std::mem;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
@@ -60,13 +61,17 @@ fn start(detach: bool) -> io::Result<ExitCode> {
         return Ok(run(setting, listener, alive));
     }
     match process::detach()? {
-        Detached::Parent(readiness) => match readiness.wait()? {
-            StartReport::Ready(_) => Ok(ExitCode::SUCCESS),
-            StartReport::Failed(code, text) => {
-                eprintln!("distccd: {text}");
-                Ok(ExitCode::from(code))
+        Detached::Parent(readiness) => {
+            // The lock is the agent's now. Dropped here, it would be given up for both.
+            mem::forget(alive);
+            match readiness.wait()? {
+                StartReport::Ready(_) => Ok(ExitCode::SUCCESS),
+                StartReport::Failed(code, text) => {
+                    eprintln!("distccd: {text}");
+                    Ok(ExitCode::from(code))
+                }
             }
-        },
+        }
         Detached::Child(starter) => {
             drop(starting);
             starter.report(&StartReport::Ready(String::new()));

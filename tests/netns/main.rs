@@ -4,5 +4,7 @@
 #[path = "../common/skip.rs"]
 mod skip;
 
+mod farm;
 mod lab;
 mod lab_test;
+mod left_behind;
