@@ -4,6 +4,7 @@
 #[path = "../common/skip.rs"]
 mod skip;
 
+mod agent_life;
 mod farm;
 mod lab;
 mod lab_test;
