@@ -9,3 +9,4 @@ mod farm;
 mod lab;
 mod lab_test;
 mod left_behind;
+mod trouble;
