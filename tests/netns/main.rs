@@ -6,6 +6,7 @@ mod skip;
 
 mod agent_life;
 mod farm;
+mod hostile;
 mod lab;
 mod lab_test;
 mod left_behind;
