@@ -5,6 +5,7 @@
 mod skip;
 
 mod agent_life;
+mod complaints;
 mod farm;
 mod hostile;
 mod lab;
