@@ -4,8 +4,10 @@
 #[path = "../common/skip.rs"]
 mod skip;
 
+mod access;
 mod agent_life;
 mod complaints;
+mod daemon_life;
 mod farm;
 mod hostile;
 mod lab;
