@@ -26,7 +26,7 @@ test-all: ## the same and the long suites (LONG=1 in the environment of the test
 	@LONG=1 .ci/test
 
 bench: build ## what a job costs, side by side with an installed distcc
-	@.ci/bench
+	@benches/jobs.sh
 
 # `sudo make install` may find no cargo: then what `make build` made is installed.
 install: ## the programs into PREFIX (/usr/local), below DESTDIR

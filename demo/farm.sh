@@ -73,7 +73,7 @@ install_other_compiler() {
 pretend_compiler() {
     local name own
     own=$(version_of gcc)
-    pretended=1
+    echo "no other compiler can be had: museum's is the machine's own, which only claims to be gcc 4.4.7"
     for name in gcc g++; do
         cat >"$work/museum/bin/$name" <<PRETEND
 #!/bin/bash
@@ -98,7 +98,6 @@ furnish_museum() {
         pair=$(other_compiler)
     fi
     if [ -n "$pair" ]; then
-        pretended=
         ln -s "${pair% *}" "$bin/gcc"
         ln -s "${pair#* }" "$bin/g++"
         other=$(version_of "${pair% *}")
@@ -138,6 +137,8 @@ cleanup() {
     set +e
     local pid
     for pid in "${started[@]}"; do
+        # A daemon without a namespace ends its compilers itself, at once when told twice.
+        [ "$mode" != ports ] || { kill "$pid" && sleep 0.3 && kill "$pid" && sleep 0.3; }
         kill -KILL "$pid"
         wait "$pid"
     done 2>/dev/null
@@ -147,7 +148,7 @@ cleanup() {
 
 outside() {
     local status=0
-    started=()
+    started=() mode=
     work=$(mktemp -d "${TMPDIR:-/tmp}/farm-XXXXXX")
     chmod 755 "$work"
     trap cleanup EXIT
@@ -162,7 +163,7 @@ outside() {
     furnish_museum
     cp -r "$demo/Makefile" "$demo/include" "$demo/src" "$work/desk/home"
     choose_mode
-    export work mode other pretended
+    export work mode other
     if [ "$mode" = ports ]; then
         loopback_farm
         return
@@ -192,9 +193,6 @@ inside() {
         start_host "$host" "$number"
     done
     say "A farm of four hosts on one switch ($([ "$mode" = root ] && echo namespaces || echo "namespaces, without root"))"
-    if [ -n "$pretended" ]; then
-        echo "museum's compiler is the machine's own, which only claims to be gcc $other (no other could be installed)"
-    fi
     local network=$net.0/24
     for host in attic cellar museum; do
         printf '%s$ distccd --zeroconf --allow %s\n' "$host" "$network"
@@ -288,7 +286,7 @@ loopback_farm() {
     for host in attic museum; do
         port=$(free_port)
         printf '%s$ distccd --listen 127.0.0.1 --port %s --allow 127.0.0.1\n' "$host" "$port"
-        on_loopback "$host" distccd --no-detach --log-file "$work/$host/log/distccd.log" \
+        exec_on_loopback "$host" distccd --no-detach --log-file "$work/$host/log/distccd.log" \
             --listen 127.0.0.1 --port "$port" --allow 127.0.0.1 >"$work/$host/log/out" 2>&1 &
         started+=($!)
         await_port "$port" $! || { cat "$work/$host/log/out" >&2; fail "distccd on $host does not answer"; }
@@ -297,16 +295,18 @@ loopback_farm() {
     build on_loopback desk env DISTCC_HOSTS="${hosts# }"
 }
 
-on_loopback() { # host command...
-    local here=$work/$1 path=$work/bin:$PATH
-    [ "$1" != museum ] || path=$work/bin:$work/museum/bin
-    local env
+on_loopback() { (exec_on_loopback "$@"); }
+
+# Takes the place of the shell, so that a background one's pid is the program's.
+exec_on_loopback() { # host command...
+    local here=$work/$1 path=$work/bin:$PATH env
     env=$(command -v env)
+    [ "$1" != museum ] || path=$work/bin:$work/museum/bin
     shift
-    # exec where it is the last thing a background shell does: then its pid is the program's.
-    (exec "$env" -C "$here/home" -u MAKEFLAGS -u MAKELEVEL -u MFLAGS -u DISTCC_POLICY -u XDG_RUNTIME_DIR \
+    exec "$env" -C "$here/home" -u MAKEFLAGS -u MAKELEVEL -u MFLAGS -u DISTCC_POLICY -u XDG_RUNTIME_DIR \
+        -u DISTCC_VERBOSE -u DISTCC_LOG -u XDG_STATE_HOME \
         PATH="$path" HOME="$here/home" TMPDIR="$here/tmp" DISTCC_DIR="$here/distcc" \
-        STATE_DIRECTORY="$here/state" "$@")
+        STATE_DIRECTORY="$here/state" "$@"
 }
 
 free_port() {

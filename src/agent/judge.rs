@@ -6,12 +6,12 @@ use std::time::Instant;
 
 use super::peers::{Origin, Peer, State, StockName};
 use crate::fingerprint::stock::candidate_names;
-use crate::fingerprint::{Driver, Offered, Toolchain};
+use crate::fingerprint::{Driver, Family, Offered, Toolchain};
 use crate::policy::file::Policy;
 use crate::policy::rule::{Candidate, CandidateAddr, Source};
 use crate::policy::verdict::{self, Inventory, Job};
 use crate::settings::hosts::TcpHost;
-use crate::wire::control::CompilerQuery;
+use crate::wire::control::{ANY_PROGRAM, CompilerQuery};
 
 /// What is known of a compiler of this machine.
 #[derive(Clone, Debug)]
@@ -135,8 +135,14 @@ pub(super) fn judge(
             return Judgement::excluded(format!("does not answer: {reason}"));
         }
         State::Ours(ours) => {
-            let told = Inventory::Told(&ours.offered);
-            concluded(verdict::judge(policy, &candidate, told, job), &ours.offered)
+            // A server that runs any program names only its compilers.
+            let unnamed = matches!(toolchain.family, Family::Other(_));
+            let inventory = if unnamed && peer.has_feature(ANY_PROGRAM) {
+                Inventory::Probed(&ours.offered)
+            } else {
+                Inventory::Told(&ours.offered)
+            };
+            concluded(verdict::judge(policy, &candidate, inventory, job), &ours.offered)
         }
         State::Stock => judge_stock(peer, policy, &candidate, job),
     };

@@ -2,10 +2,12 @@
 //! them from a result is a [`Failure`], and only [`conclude`] decides what comes of it.
 
 use std::any::Any;
+use std::env;
 use std::ffi::OsStr;
 use std::fmt::{self, Display, Formatter};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -115,7 +117,12 @@ pub(super) fn run(session: &Session<'_>) -> u8 {
     panic::set_hook(Box::new(|_| ()));
     let outcome = panic::catch_unwind(AssertUnwindSafe(|| {
         match command::scan(&expand_wp(&session.invocation.argv)) {
-            Plan::Distribute(compile) => distribute(session, &mut places, &compile),
+            Plan::Distribute(mut compile) => {
+                if let Some(directory) = working_directory() {
+                    compile.note_directory(&directory);
+                }
+                distribute(session, &mut places, &compile)
+            }
             Plan::Local(reason) => Err(Failure::Local(reason)),
         }
     }));
@@ -127,6 +134,17 @@ pub(super) fn run(session: &Session<'_>) -> u8 {
             let mut places = Places::new(session.env, session.log);
             conclude(session, &mut places, Failure::Panicked(panic_text(&*payload)))
         }
+    }
+}
+
+/// The directory that a compiler would write down: as `$PWD` calls it, if that is where we are.
+fn working_directory() -> Option<PathBuf> {
+    let actual = env::current_dir().ok()?;
+    let called = env::var_os("PWD").map(PathBuf::from).filter(|called| called.is_absolute());
+    let identity = |dir: &Path| dir.metadata().ok().map(|meta| (meta.dev(), meta.ino()));
+    match called {
+        Some(called) if identity(&called) == identity(&actual) => Some(called),
+        _ => Some(actual),
     }
 }
 

@@ -21,6 +21,6 @@ mod stock;
 
 pub(crate) use reason::{LocalReason, Weight};
 pub(crate) use rewrite::{preprocess_argv, server_argv};
-pub(crate) use scan::{Compile, Kind, Output, Plan, expand_wp, scan};
-pub(crate) use sources::{Driver, Language, preprocessed_suffix};
-pub(crate) use vet::{Admitted, Refusal, vet};
+pub(crate) use scan::{Compile, Kind, Plan, expand_wp, scan};
+pub(crate) use sources::{Driver, preprocessed_suffix};
+pub(crate) use vet::{Admitted, vet};

@@ -17,6 +17,7 @@ use tracing::{info, warn};
 use super::state;
 use crate::fingerprint::cache::ToolchainCache;
 use crate::fingerprint::inventory::{self, DefaultCompiler, Found};
+use crate::policy::target::normalised;
 
 /// Names in these directories, if there are any, are the only ones served: `distccd`'s list since
 /// 3.3, which `update-distcc-symlinks` fills.
@@ -57,12 +58,13 @@ impl Inventory {
         let mut words = Vec::new();
         for found in &self.found {
             let toolchain = &found.offered.toolchain;
-            if !known.insert((toolchain.family.clone(), &toolchain.version, &toolchain.target)) {
+            let target = normalised(&toolchain.target);
+            if !known.insert((toolchain.family.clone(), &toolchain.version, target.clone())) {
                 continue;
             }
-            let is_default = self.found.first().is_some_and(|first| {
-                first.offered.toolchain.target == toolchain.target || toolchain.target.is_empty()
-            });
+            let default = self.found.first().map(|first| &first.offered.toolchain.target);
+            let is_default =
+                target.is_empty() || default.is_some_and(|default| normalised(default) == target);
             let mut word = toolchain.family.to_string();
             if !toolchain.version.is_empty() {
                 word = format!("{word} {}", toolchain.version);
@@ -103,7 +105,6 @@ impl Scanner {
     }
 
     /// The same with another list of masquerade directories.
-    #[cfg(test)]
     pub(crate) fn narrowed_by(self, masquerade_dirs: Vec<PathBuf>) -> Self {
         Self { masquerade_dirs, ..self }
     }

@@ -1,19 +1,23 @@
 //! The answer to those who ask who we are.
 
 use super::compilers::Inventory;
-use super::server::Identity;
-use crate::wire::control::HelloReply;
+use super::server::{Identity, Programs};
+use crate::wire::control::{ANY_PROGRAM, HelloReply};
 
 /// What may be used with us without asking; also the TXT key `feat`.
 pub(crate) const FEATURES: [&str; 2] = ["lzo", "hello"];
 
 /// Who we are and what we offer now.
-pub(crate) fn reply(identity: &Identity, inventory: &Inventory) -> HelloReply {
+pub(crate) fn reply(identity: &Identity, programs: Programs, inventory: &Inventory) -> HelloReply {
+    let mut features = FEATURES.map(str::to_owned).to_vec();
+    if programs == Programs::Any {
+        features.push(ANY_PROGRAM.to_owned());
+    }
     HelloReply {
         id: identity.id.0,
         generation: inventory.generation,
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        features: FEATURES.map(str::to_owned).to_vec(),
+        features,
         cores: identity.cores,
         jobs: identity.jobs,
         compilers: inventory.found.iter().map(|found| (&found.offered).into()).collect(),

@@ -12,6 +12,7 @@ use std::time::Instant;
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::spawn_blocking;
+use tracing::info;
 
 use super::answer::{Answer, AnswerEnd, AnswerError};
 use super::compiler::{self, CompilerError, Order};
@@ -127,7 +128,7 @@ async fn prepare(
     let RequestHead { protocol, argv } = match connection.opening().await? {
         Opening::Job(head) => head,
         Opening::Hello => {
-            let reply = hello::reply(&server.identity, &server.inventory.borrow());
+            let reply = hello::reply(&server.identity, server.programs, &server.inventory.borrow());
             connection.send(&encode_hello_reply(&reply)).await?;
             return Ok(None);
         }
@@ -222,6 +223,9 @@ impl ReadyJob {
         if let Some(packed) = packed {
             unpack(packed, dir.path().join(&source)).await?;
         }
+        // Written before the compiler starts, and not by way of the observer: should this process
+        // be killed, its log shows what it was at.
+        info!(target: "dcc_job_begin", "{name}");
         server.tell(Event::Began(name.clone())).await;
         let object = source.with_extension(match admitted.kind {
             Kind::Object => "o",

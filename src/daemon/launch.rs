@@ -75,7 +75,10 @@ fn launch(settings: DaemonSettings) -> Result<(), Failure> {
         account.assume()?;
     }
     let identity = identity(&settings, state_dir.as_deref())?;
-    let scanner = Scanner::new(&environment.search_path, state_dir.as_deref());
+    let mut scanner = Scanner::new(&environment.search_path, state_dir.as_deref());
+    if settings.any_program {
+        scanner = scanner.narrowed_by(Vec::new());
+    }
     let inventory = scanner.scan();
     if inventory.found.is_empty() && !settings.any_program {
         let Inventory { unusable, .. } = inventory;

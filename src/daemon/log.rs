@@ -162,7 +162,7 @@ mod tests {
             .with_writer(Arc::clone(&sink))
             .finish();
         with_default(subscriber, || {
-            tracing::warn!(peer = "10.0.0.1", "bad \u{1b}[2J\nname");
+            tracing::warn!(peer = "10.0.0.1", "bad \u{202e}\nname");
             sink.reopen().unwrap();
             tracing::info!(target: "dcc_job_summary", "client: x");
         });
@@ -173,7 +173,7 @@ mod tests {
             rest,
             [
                 format!(
-                    "distccd[{pid}] (tests) Warning: bad \\u{{1b}}[2J\\u{{a}}name peer=\"10.0.0.1\""
+                    "distccd[{pid}] (tests) Warning: bad \\u{{202e}}\\u{{a}}name peer=\"10.0.0.1\""
                 ),
                 format!("distccd[{pid}] (dcc_job_summary) client: x"),
             ]

@@ -19,6 +19,8 @@ mod start;
 mod state;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 mod workspace;
 
 use std::process::ExitCode;

@@ -163,7 +163,8 @@ pub(crate) async fn observe(mut events: mpsc::Receiver<Event>) {
             Event::Touched(client) => {
                 debug!(target: "listener", "client: {} closed without a byte", Client(client));
             }
-            Event::Began(name) => info!(target: "dcc_job_begin", "{name}"),
+            // In the log already, see `job`.
+            Event::Began(_) => {}
             Event::ExtraBytes(client) => warn!(
                 target: "job",
                 "client: {} sent bytes behind its request; they are ignored", Client(client)

@@ -54,7 +54,7 @@ impl Workspace {
             // creation and its lock.
             let _turn = lock(&node_dir, FlockArg::LockExclusive)?;
             sweep(&node_dir);
-            let run = Builder::new().prefix(RUN_PREFIX).tempdir_in(&node_dir)?;
+            let run = private(RUN_PREFIX, &node_dir)?;
             let held = lock(run.path(), FlockArg::LockExclusiveNonblock)?;
             Ok((run, held))
         };
@@ -83,6 +83,7 @@ impl Workspace {
     }
 
     /// Where the job directories are.
+    #[cfg(test)]
     pub(crate) fn path(&self) -> &Path {
         self.run.path()
     }
@@ -132,7 +133,13 @@ fn own_directory(temp_dir: &Path, id: NodeId) -> io::Result<PathBuf> {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o700))?;
         return Ok(path);
     }
-    Ok(Builder::new().prefix(&format!("distccd-{id}-")).tempdir_in(temp_dir)?.keep())
+    Ok(private(&format!("distccd-{id}-"), temp_dir)?.keep())
+}
+
+/// A new directory that nobody else may enter.
+fn private(prefix: &str, parent: &Path) -> io::Result<TempDir> {
+    let only_we = fs::Permissions::from_mode(0o700);
+    Builder::new().prefix(prefix).permissions(only_we).tempdir_in(parent)
 }
 
 fn lock(directory: &Path, how: FlockArg) -> io::Result<Flock<File>> {
@@ -198,7 +205,10 @@ mod tests {
         let elsewhere = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink(elsewhere.path(), temp.path().join("distccd-7f3a91c2")).unwrap();
         let workspace = Workspace::open(temp.path(), ID).unwrap();
-        assert!(workspace.path().starts_with(temp.path().canonicalize().unwrap()));
+        assert!(workspace.path().starts_with(temp.path()));
+        for dir in [workspace.path(), workspace.path().parent().unwrap()] {
+            assert_eq!(fs::metadata(dir).unwrap().permissions().mode() & 0o777, 0o700);
+        }
         assert!(names(elsewhere.path()).is_empty());
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use mdns_sd::{
     DaemonEvent, DnsNameChange, IfKind, IfPredicate, Receiver, ServiceDaemon, ServiceInfo,
 };
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{Instrument, debug, info, info_span, warn};
 
@@ -151,7 +151,6 @@ enum Request {
 /// Advertises this machine until it is withdrawn or dropped.
 pub(crate) struct Advertiser {
     requests: mpsc::Sender<Request>,
-    instance: watch::Receiver<String>,
 }
 
 impl Advertiser {
@@ -165,22 +164,16 @@ impl Advertiser {
         if service.port == 0 {
             return Err(Error::NoPort);
         }
-        let (name, instance) = watch::channel(service.instance());
         let (requests, inbox) = mpsc::channel(8);
-        let responder = Responder::start(service, mdns_port, name)?;
+        let responder = Responder::start(service, mdns_port)?;
         tokio::spawn(responder.run(inbox).instrument(info_span!("advertiser")));
-        Ok(Self { requests, instance })
+        Ok(Self { requests })
     }
 
     /// Replaces what is said of this machine.
     pub(crate) async fn update(&self, advert: Advert) {
         // The task ends only with us.
         let _ = self.requests.send(Request::Update(advert)).await;
-    }
-
-    /// The instance's name as it is now: after a conflict not the one that was asked for.
-    pub(crate) fn instance(&self) -> String {
-        self.instance.borrow().clone()
     }
 
     /// Says goodbye; returns when it has been sent twice, or after two seconds.
@@ -198,19 +191,17 @@ struct Responder {
     mdns_port: u16,
     daemon: ServiceDaemon,
     events: Receiver<DaemonEvent>,
-    name: watch::Sender<String>,
+    /// The instance's name as it is now: after a conflict not the one that was asked for.
+    name: String,
     /// Has an announcement gone out since the thread was started?
     announced: bool,
     next_announcement: Instant,
 }
 
 impl Responder {
-    fn start(
-        service: AdvertisedService,
-        mdns_port: u16,
-        name: watch::Sender<String>,
-    ) -> Result<Self, Error> {
+    fn start(service: AdvertisedService, mdns_port: u16) -> Result<Self, Error> {
         let (daemon, events) = start_daemon(&service, mdns_port)?;
+        let name = service.instance();
         let next_announcement = Instant::now() + SECOND_ANNOUNCEMENT;
         Ok(Self { service, mdns_port, daemon, events, name, announced: false, next_announcement })
     }
@@ -299,7 +290,7 @@ impl Responder {
         }
     }
 
-    fn adopt(&self, change: &DnsNameChange) {
+    fn adopt(&mut self, change: &DnsNameChange) {
         let original = escape(change.original.as_bytes());
         let now = escape(change.new_name.as_bytes());
         let instance = instance_of(&change.new_name);
@@ -307,12 +298,12 @@ impl Responder {
             debug!(%original, %now, interface = %change.intf_name, "name taken, using another");
         } else if instance.as_ref().is_some_and(|instance| *instance != self.instance()) {
             info!(%original, %now, interface = %change.intf_name, "name taken, using another");
-            self.name.send_replace(instance.unwrap_or(now));
+            self.name = instance.unwrap_or(now);
         }
     }
 
     fn instance(&self) -> String {
-        self.name.borrow().clone()
+        self.name.clone()
     }
 
     /// Listens to the library's thread again, a new one if the old one has ended.
@@ -329,7 +320,7 @@ impl Responder {
         let _ = self.daemon.shutdown();
         self.announced = false;
         self.next_announcement = Instant::now() + SECOND_ANNOUNCEMENT;
-        self.name.send_replace(self.service.instance());
+        self.name = self.service.instance();
         match start_daemon(&self.service, self.mdns_port) {
             Ok((daemon, events)) => (self.daemon, self.events) = (daemon, events),
             Err(error) => warn!(%error, "cannot restart the mDNS responder"),

@@ -3,14 +3,13 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use mdns_sd::{
     DaemonEvent, IfKind, IfPredicate, Receiver, ResolvedService, ScopedIp, ServiceDaemon,
     ServiceEvent,
 };
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{Instrument, debug, info_span, warn};
@@ -38,7 +37,6 @@ const MAX_CACHED: i64 = 8000;
 
 /// Browses until dropped.
 pub(crate) struct Browser {
-    ask: Arc<Notify>,
     task: AbortHandle,
 }
 
@@ -50,15 +48,9 @@ impl Browser {
 
     fn start_on_port(reach: Reach, mdns_port: u16) -> (Self, mpsc::Receiver<Heard>) {
         let (events, heard) = mpsc::channel(64);
-        let ask = Arc::new(Notify::new());
-        let listener = Listener::new(reach, mdns_port, Arc::clone(&ask));
+        let listener = Listener::new(reach, mdns_port);
         let task = tokio::spawn(listener.run(events).instrument(info_span!("browser")));
-        (Self { ask, task: task.abort_handle() }, heard)
-    }
-
-    /// Asks the network now, out of turn.
-    pub(crate) fn ask(&self) {
-        self.ask.notify_one();
+        (Self { task: task.abort_handle() }, heard)
     }
 }
 
@@ -118,7 +110,6 @@ impl Drop for Subscription {
 struct Listener {
     reach: Reach,
     mdns_port: u16,
-    ask: Arc<Notify>,
     interfaces: Vec<Interface>,
     instances: Instances,
     asked: Instant,
@@ -126,11 +117,11 @@ struct Listener {
 }
 
 impl Listener {
-    fn new(reach: Reach, mdns_port: u16, ask: Arc<Notify>) -> Self {
+    fn new(reach: Reach, mdns_port: u16) -> Self {
         let asked = Instant::now();
         let ask_at = asked + ASK_AGAIN;
         let instances = Instances::default();
-        Self { reach, mdns_port, ask, interfaces: Vec::new(), instances, asked, ask_at }
+        Self { reach, mdns_port, interfaces: Vec::new(), instances, asked, ask_at }
     }
 
     async fn run(mut self, heard: mpsc::Sender<Heard>) {
@@ -156,7 +147,6 @@ impl Listener {
 
     /// Returns when the library's thread has to be replaced or nobody listens to us any more.
     async fn listen(&mut self, subscription: &mut Subscription, heard: &mpsc::Sender<Heard>) {
-        let ask = Arc::clone(&self.ask);
         loop {
             tokio::select! {
                 event = subscription.services.recv_async() => match event {
@@ -187,7 +177,6 @@ impl Listener {
                         return;
                     }
                 }
-                () = ask.notified() => self.ask_by(Duration::ZERO),
                 permit = heard.reserve(), if self.instances.has_news() => match permit {
                     Ok(permit) => {
                         if let Some(news) = self.instances.next() {
@@ -378,6 +367,8 @@ impl Instances {
 #[cfg(test)]
 mod tests {
     use std::net::{SocketAddr, UdpSocket};
+
+    use std::sync::Arc;
 
     use super::*;
     use crate::base::node::NodeId;

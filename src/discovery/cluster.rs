@@ -111,11 +111,6 @@ impl Node {
         &self.current().instance
     }
 
-    /// TCP port.
-    pub(crate) fn port(&self) -> u16 {
-        self.current().port
-    }
-
     /// What it says of itself.
     pub(crate) fn txt(&self) -> &HeardTxt {
         &self.current().txt
@@ -320,7 +315,8 @@ impl Cluster {
     }
 
     /// All nodes, in the order of their keys.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&NodeKey, &Node)> {
+    #[cfg(test)]
+    fn iter(&self) -> impl Iterator<Item = (&NodeKey, &Node)> {
         self.nodes.iter()
     }
 

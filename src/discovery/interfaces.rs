@@ -75,11 +75,6 @@ pub(crate) fn list() -> Vec<Interface> {
     addrs.iter().filter(|addr| addr.is_oper_up()).map(interface).collect()
 }
 
-/// Is the address within a prefix of the interface of this name?
-pub(crate) fn on_link(addr: IpAddr, interface: &str) -> bool {
-    list().iter().any(|here| here.name == interface && here.contains(addr))
-}
-
 /// The kind of each interface by index; empty when the kernel does not say.
 fn kinds() -> HashMap<u32, Kind> {
     let links = links().unwrap_or_default();

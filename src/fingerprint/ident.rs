@@ -15,8 +15,6 @@ const SHT_NOBITS: u32 = 8;
 const SHF_COMPRESSED: u64 = 0x800;
 /// `SHN_XINDEX`: the real index of the name table is in `sh_link` of section 0.
 const SHN_XINDEX: u16 = 0xffff;
-/// `EM_*` stands here in both classes.
-const MACHINE_AT: u64 = 18;
 
 /// Why the comment of an object cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,11 +93,6 @@ pub(crate) fn comments(object: &[u8]) -> Result<Vec<String>, ElfError> {
 /// Does it begin with ELF's magic number?
 pub(crate) fn is_elf(object: &[u8]) -> bool {
     object.starts_with(b"\x7fELF")
-}
-
-/// The machine (`EM_X86_64` = 62, ...) that an ELF file is for.
-pub(crate) fn machine(object: &[u8]) -> Option<u16> {
-    Elf::new(object).ok()?.half(MACHINE_AT, "the machine").ok()
 }
 
 struct Elf<'a> {
@@ -305,7 +298,6 @@ mod tests {
         {
             let object = handmade(wide, big_endian, b"\0GCC: (X) 1\0\0clang 2\0", extended);
             assert_eq!(comments(&object), Ok(vec!["GCC: (X) 1".into(), "clang 2".into()]));
-            assert_eq!(machine(&object), Some(21));
         }
     }
 
@@ -314,7 +306,6 @@ mod tests {
         for bytes in [&b""[..], b"\x7fELF", b"\x7fELF\x03\x01", b"#!/bin/sh\n", b"\x7fELF\x02\x03"]
         {
             assert_eq!(comments(bytes), Err(ElfError::NotElf));
-            assert_eq!(machine(bytes), None);
         }
         assert!(is_elf(b"\x7fELF\x02"));
         assert!(!is_elf(b"BC\xc0\xde"));
@@ -406,7 +397,6 @@ mod tests {
             }
             object.truncate(cut);
             let _ = comments(&object);
-            let _ = machine(&object);
         }
     }
 }

@@ -38,9 +38,7 @@ pub(crate) fn ident_of(object: &[u8]) -> Option<String> {
         return None;
     }
     match ident::comments(object) {
-        Ok(comments) => {
-            Some(comments.first().map(|text| words::printable(text, MAX_IDENT)).unwrap_or_default())
-        }
+        Ok(comments) => Some(comments.first().map(|text| kept(text)).unwrap_or_default()),
         Err(ident::ElfError::NotElf) => Some(String::new()),
         Err(_) => None,
     }

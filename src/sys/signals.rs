@@ -1,5 +1,5 @@
-//! What an interrupted client leaves behind: nothing. INT, TERM and HUP are passed on to the
-//! compiler that runs, half-written files are removed, then the signal does what it always does.
+//! What an interrupted client leaves behind: nothing. INT, TERM and HUP end the compiler that
+//! runs, half-written files are removed, then the signal does what it always does.
 
 use std::ffi::{CString, c_char, c_int};
 use std::io;
@@ -61,7 +61,7 @@ impl Target {
     }
 }
 
-/// While this value lives, a signal that ends us is passed on to its target.
+/// While this value lives, a signal that ends us ends its target too.
 #[derive(Debug)]
 pub(crate) struct PassedOn {
     slot: Option<usize>,
@@ -152,7 +152,7 @@ impl Drop for Removed {
     }
 }
 
-/// Passes the signal on, tidies up and dies of it.
+/// Ends the compiler, tidies up and dies of the signal.
 #[expect(unsafe_code, reason = "the process talks to the kernel about signals")]
 extern "C" fn on_fatal(number: c_int) {
     let Ok(fatal) = Signal::try_from(number) else { return };
@@ -163,7 +163,8 @@ extern "C" fn on_fatal(number: c_int) {
     for target in &TARGETS {
         let target = target.load(Ordering::SeqCst);
         if target != 0 {
-            let _ = kill(Pid::from_raw(target), fatal);
+            // Not the signal that came: what a shell started in the background ignores SIGINT.
+            let _ = kill(Pid::from_raw(target), Signal::SIGTERM);
         }
     }
     for file in &FILES {

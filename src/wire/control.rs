@@ -20,6 +20,8 @@ use super::codec::MAX_MESSAGE;
 pub(crate) const HELLO_VERSION: u32 = 0xC1;
 /// The largest encoded [`HelloReply`] that is read.
 pub(crate) const MAX_HELLO: usize = 1 << 20;
+/// The feature of a server that runs more programs than those it names (`--enable-tcp-insecure`).
+pub(crate) const ANY_PROGRAM: &str = "any";
 /// Version of the client-agent messages; changed whenever one of them changes.
 pub(crate) const AGENT_PROTOCOL: u16 = 1;
 

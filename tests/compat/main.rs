@@ -1,1 +1,9 @@
-//! compat tests.
+//! Our programs together with Debian's distcc 3.4, over static host lists. With `UNDER_TEST=theirs`
+//! the original stands in for ours everywhere, which tests the tests.
+
+#[path = "../common/skip.rs"]
+mod skip;
+
+mod pairs;
+mod programs;
+mod refusals;

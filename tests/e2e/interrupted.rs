@@ -13,7 +13,7 @@ use crate::bench::{Bench, StockServer};
 
 /// A compiler that says that it runs and then runs for ever. It and its child hold the pipe open,
 /// so that the end of the pipe is the end of both.
-const ENDLESS: &str = "exec 9> \"$PIPE\"; echo running >&9; sleep 1000 & wait";
+const ENDLESS: &str = "exec 9> \"$PIPE\"; sleep 1000 & echo running >&9; wait";
 
 fn interrupt(signal: Signal, words: &[&str]) {
     let bench = Bench::new();

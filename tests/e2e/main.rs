@@ -8,5 +8,6 @@ mod skip;
 
 mod bench;
 mod calls;
+mod daemon;
 mod interrupted;
 mod results;

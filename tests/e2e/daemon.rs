@@ -1,0 +1,284 @@
+//! `distccd` itself, as a user starts it and as signals end it.
+
+use std::fs::{self, Permissions};
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Output};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::sys::stat::Mode;
+use nix::unistd::{Pid, mkfifo};
+use tempfile::TempDir;
+
+use crate::skip::skip;
+
+/// Longer than anything takes on a busy machine; only a failing test waits for it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A daemon in the background, ended with the test.
+struct Daemon {
+    dir: TempDir,
+    port: u16,
+    /// What it said before it detached.
+    line: String,
+}
+
+impl Daemon {
+    /// Starts it on a free port: one that was free a moment ago, another if it is taken now.
+    fn start(options: &[&str]) -> Self {
+        for _ in 0..20 {
+            let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+            let port = free.local_addr().unwrap().port();
+            drop(free);
+            let dir = gated_dir();
+            let started = distccd(dir.path(), port, options);
+            match started.status.code() {
+                Some(0) => {
+                    let line = String::from_utf8(started.stdout).unwrap();
+                    return Self { dir, port, line };
+                }
+                Some(102) => {}
+                _ => panic!("{started:?}"),
+            }
+        }
+        panic!("no free port");
+    }
+
+    fn pid(&self) -> Pid {
+        let text = fs::read_to_string(self.dir.path().join("pid")).unwrap();
+        Pid::from_raw(text.trim().parse().unwrap())
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.dir.path().join("log")).unwrap()
+    }
+
+    /// Directories of jobs in its temporary directory.
+    fn job_files(&self) -> usize {
+        let nodes = fs::read_dir(self.dir.path()).unwrap().flatten();
+        let nodes = nodes.filter(|node| node.file_name().to_string_lossy().starts_with("distccd-"));
+        let runs = nodes.flat_map(|node| fs::read_dir(node.path()).unwrap().flatten());
+        runs.flat_map(|run| fs::read_dir(run.path()).unwrap()).count()
+    }
+
+    fn send(&self, words: &str) -> TcpStream {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).unwrap();
+        let words: Vec<&str> = words.split(' ').collect();
+        let mut request = format!("DIST00000001ARGC{:08x}", words.len());
+        for word in words {
+            request += &format!("ARGV{:08x}{word}", word.len());
+        }
+        request += "DOTI00000000";
+        stream.write_all(request.as_bytes()).unwrap();
+        stream
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let pid = fs::read_to_string(self.dir.path().join("pid")).unwrap_or_default();
+        if let Ok(pid) = pid.trim().parse() {
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+    }
+}
+
+/// A directory in which an unprivileged daemon may work too.
+fn open_dir() -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    fs::set_permissions(dir.path(), Permissions::from_mode(0o777)).unwrap();
+    dir
+}
+
+/// A directory with a program that says that it has begun and then waits at a gate. The daemon passes
+/// no environment on, so the directory stands in it.
+/// It is not called like a compiler, since the daemon would ask it at its start who it is.
+fn gated_dir() -> TempDir {
+    let dir = open_dir();
+    let here = dir.path().display();
+    let stub = format!("#!/bin/sh\n: > {here}/begun; read line < {here}/gate; : > x.o\n");
+    fs::create_dir(dir.path().join("bin")).unwrap();
+    let path = dir.path().join("bin/stub");
+    fs::write(&path, stub).unwrap();
+    fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+    // Whatever the umask takes away, the unprivileged compiler must be able to open it.
+    let gate = dir.path().join("gate");
+    mkfifo(&gate, Mode::empty()).unwrap();
+    fs::set_permissions(&gate, Permissions::from_mode(0o666)).unwrap();
+    dir
+}
+
+fn command(dir: &Path, port: u16, options: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_distccd"));
+    // The flag may stand only once.
+    if !options.contains(&"--port") {
+        command.args(["--port", &port.to_string()]);
+    }
+    command
+        .args(["--log-file", "log", "--pid-file", "pid"])
+        .args(["--listen", "127.0.0.1", "--state-dir", "state"])
+        .args(options)
+        .env("TMPDIR", dir)
+        .current_dir(dir);
+    command
+}
+
+/// With a program of the test's before the machine's compilers.
+fn distccd(dir: &Path, port: u16, options: &[&str]) -> Output {
+    let path = format!("{}:/usr/bin:/bin", dir.join("bin").display());
+    command(dir, port, options).env("DISTCCD_PATH", path).output().unwrap()
+}
+
+fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !condition() {
+        assert!(begun.elapsed() < PATIENCE, "still waiting: {what}");
+        thread::yield_now();
+    }
+}
+
+fn is_gone(pid: Pid) -> bool {
+    // A killed daemon is init's to reap, which may take init a while.
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('Z'))
+}
+
+#[test]
+fn says_in_one_line_what_is_served_to_whom_and_where_the_log_is() {
+    if !Path::new("/usr/bin/gcc").exists() {
+        return skip("no gcc in /usr/bin");
+    }
+    let daemon = Daemon::start(&["--allow", "127.0.0.1", "--jobs", "3"]);
+    let log = daemon.dir.path().join("log");
+    assert!(daemon.line.starts_with("distccd: serving "), "{}", daemon.line);
+    assert!(daemon.line.contains("gcc "), "{}", daemon.line);
+    let end = format!(
+        " (3 jobs) on port {} of 127.0.0.1 to 127.0.0.1; log {}\n",
+        daemon.port,
+        log.display()
+    );
+    assert!(daemon.line.ends_with(&end), "{}", daemon.line);
+    assert_eq!(daemon.line.lines().count(), 1);
+}
+
+/// A daemon with a program that waits at a gate, with a client whose job has come there.
+fn at_the_gate() -> (Daemon, TcpStream) {
+    let daemon = Daemon::start(&["--enable-tcp-insecure"]);
+    let client = daemon.send("stub -c x.c -o x.o");
+    until("the compile begins", || daemon.dir.path().join("begun").exists());
+    (daemon, client)
+}
+
+#[test]
+fn ends_on_sigterm_after_the_running_compile_and_leaves_nothing() {
+    let (daemon, mut client) = at_the_gate();
+    let pid = daemon.pid();
+    kill(pid, Signal::SIGTERM).unwrap();
+    until("the port is closed", || TcpStream::connect((Ipv4Addr::LOCALHOST, daemon.port)).is_err());
+    assert!(!is_gone(pid));
+    fs::write(daemon.dir.path().join("gate"), "go\n").unwrap();
+    let mut answer = Vec::new();
+    client.read_to_end(&mut answer).unwrap();
+    assert!(answer.starts_with(b"DONE00000001STAT00000000"), "{}", answer.escape_ascii());
+    until("the daemon ends", || is_gone(pid));
+    let log = daemon.log();
+    assert!(log.contains(&format!("distccd[{pid}] (dcc_job_begin) client: 127.0.0.1:")), "{log}");
+    assert!(log.contains(" COMPILE_OK exit:0 sig:0 core:0 ret:0 time:"), "{log}");
+    assert!(!daemon.dir.path().join("pid").exists());
+    assert_eq!(daemon.job_files(), 0);
+}
+
+#[test]
+fn ends_at_once_on_a_second_signal() {
+    let (daemon, mut client) = at_the_gate();
+    let pid = daemon.pid();
+    kill(pid, Signal::SIGTERM).unwrap();
+    until("the first signal is noticed", || daemon.log().contains("asked to end"));
+    kill(pid, Signal::SIGINT).unwrap();
+    let mut answer = Vec::new();
+    // Cut off without an answer.
+    let _ = client.read_to_end(&mut answer);
+    assert_eq!(answer, b"");
+    until("the daemon ends", || is_gone(pid));
+    assert_eq!(daemon.job_files(), 0);
+}
+
+#[test]
+fn a_killed_daemon_s_log_shows_the_job_begun_and_the_next_one_cleans_up() {
+    let (daemon, _client) = at_the_gate();
+    let pid = daemon.pid();
+    kill(pid, Signal::SIGKILL).unwrap();
+    until("the daemon is gone", || is_gone(pid));
+    let log = daemon.log();
+    assert!(log.contains("(dcc_job_begin)") && !log.contains("(dcc_job_summary)"), "{log}");
+    assert!(daemon.job_files() > 0);
+    fs::write(daemon.dir.path().join("gate"), "go\n").unwrap();
+    let next = distccd(daemon.dir.path(), daemon.port, &["--enable-tcp-insecure"]);
+    assert!(next.status.success(), "{next:?}");
+    assert_eq!(daemon.job_files(), 0);
+}
+
+#[test]
+fn what_cannot_be_started_is_one_line_and_a_code() {
+    let dir = open_dir();
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = taken.local_addr().unwrap().port();
+    for (options, code, text) in [
+        (&[][..], 102, "Address already in use"),
+        (&["--allow", "office"], 101, "--allow 'office'"),
+        (&["--port", "80000"], 101, "80000 is not in 1..=65535"),
+        (&["--bogus-option"], 101, "--bogus-option"),
+    ] {
+        let output = command(dir.path(), port, options).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{said}");
+        assert!(said.starts_with("distccd: ") && said.lines().count() == 1, "{said}");
+        assert!(said.contains(text), "{said}");
+        assert!(output.stdout.is_empty());
+        assert!(!dir.path().join("pid").exists());
+    }
+}
+
+#[test]
+fn a_machine_without_a_compiler_is_told_so() {
+    let dir = open_dir();
+    let output = (0..20).find_map(|_| {
+        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let output = command(dir.path(), port, &[]).env("PATH", "/nonexistent").output().unwrap();
+        (output.status.code() != Some(102)).then_some(output)
+    });
+    let output = output.unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(
+        (output.status.code(), said.as_str()),
+        (Some(110), "distccd: no compiler found in /nonexistent\n")
+    );
+}
+
+#[test]
+fn a_shell_s_pipe_is_not_kept_open() {
+    let dir = open_dir();
+    let script = "\"$0\" --enable-tcp-insecure --lifetime 30 --listen 127.0.0.1 --log-file log \
+                  --pid-file pid --state-dir state --port \"$1\" 2>&1 | cat; kill $(cat pid)";
+    let started = (0..20).find_map(|_| {
+        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = free.local_addr().unwrap().port().to_string();
+        drop(free);
+        // Returns when every holder of the pipe has closed it.
+        let output = Command::new("/bin/sh")
+            .args(["-c", script, env!("CARGO_BIN_EXE_distccd"), &port])
+            .env("TMPDIR", dir.path())
+            .current_dir(dir.path())
+            .output()
+            .unwrap();
+        output.status.success().then_some(output)
+    });
+    let said = String::from_utf8(started.unwrap().stdout).unwrap();
+    assert!(said.starts_with("distccd: serving "), "{said}");
+}
