@@ -37,7 +37,6 @@ fn make_into_a_pipe_ends_when_make_ends() {
         write(host, &format!("x{n}.c"), QUICK);
     }
     let mut make = host.command("sh");
-    // One that MAKEFLAGS must not reach the agent from, even if it is there already.
     make.args(["-c", "make -j8 2>&1 | cat"]).env("DISTCC_HOSTS", "+zeroconf");
     let (status, said) = run_to_file("make and cat to end", make, &host.dir("log/make"));
     assert!(status.success(), "{said}");
