@@ -4,11 +4,19 @@
 #[path = "../common/skip.rs"]
 mod skip;
 
+mod access;
+mod agent_life;
 mod agents;
+mod complaints;
+mod daemon_life;
 mod families;
 mod farm;
+mod hostile;
 mod lab;
 mod lab_test;
+mod left_behind;
 mod policies;
 mod policy_edits;
 mod policy_farm;
+mod trouble;
+mod verdicts;
