@@ -258,32 +258,41 @@ impl Owner {
         }
     }
 
+    /// Does all there is to do, what comes up on the way included.
     fn carry_out(&mut self) {
-        for action in self.books.take_actions() {
-            match action {
-                Action::Tell(id, message) => {
-                    debug!(client = id.0, ?message, "answer");
-                    self.tell(id, message);
-                }
-                Action::Hello(key, addrs) => {
-                    self.spawn(async move { Event::Answered(key, ask::hello(&addrs).await) });
-                }
-                Action::ResolveAndHello(key, host, port) => self.spawn(async move {
-                    let answer = match ask::resolve(&host, port).await {
-                        Ok(addrs) => ask::hello(&addrs).await,
-                        Err(reason) => Answer::Failed(reason),
-                    };
-                    Event::Answered(key, answer)
-                }),
-                Action::Probe(key, addr, name) => self.spawn(async move {
-                    let probed = ask::probe(addr, &name).await;
-                    Event::Probed(key, name, probed)
-                }),
-                Action::Identify(query) => self.identify(query),
-                Action::Browse => self.browse(),
-                Action::Remember => {
-                    self.remember_at.get_or_insert(Instant::now() + REMEMBER_AFTER);
-                }
+        loop {
+            let actions = self.books.take_actions();
+            if actions.is_empty() {
+                return;
+            }
+            actions.into_iter().for_each(|action| self.carry_out_one(action));
+        }
+    }
+
+    fn carry_out_one(&mut self, action: Action) {
+        match action {
+            Action::Tell(id, message) => {
+                debug!(client = id.0, ?message, "answer");
+                self.tell(id, message);
+            }
+            Action::Hello(key, addrs) => {
+                self.spawn(async move { Event::Answered(key, ask::hello(&addrs).await) });
+            }
+            Action::ResolveAndHello(key, host, port) => self.spawn(async move {
+                let answer = match ask::resolve(&host, port).await {
+                    Ok(addrs) => ask::hello(&addrs).await,
+                    Err(reason) => Answer::Failed(reason),
+                };
+                Event::Answered(key, answer)
+            }),
+            Action::Probe(key, addr, name) => self.spawn(async move {
+                let probed = ask::probe(addr, &name).await;
+                Event::Probed(key, name, probed)
+            }),
+            Action::Identify(query) => self.identify(query),
+            Action::Browse => self.browse(),
+            Action::Remember => {
+                self.remember_at.get_or_insert(Instant::now() + REMEMBER_AFTER);
             }
         }
     }
@@ -357,7 +366,8 @@ impl Owner {
         if self.remember_at.is_some() {
             self.remember();
         }
-        if self.alive.is_some() {
+        // Once the directory or the socket has vanished, what is there belongs to a successor.
+        if self.alive.is_some() && !self.vanished {
             let _ = fs::remove_file(&self.setting.socket);
         }
         info!("agent leaves");

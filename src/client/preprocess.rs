@@ -97,6 +97,12 @@ impl Preprocessor {
             }
             None => Vec::new(),
         };
+        if !status.success()
+            && let Err(error) = has_room(&self.output)
+        {
+            // It says so, but not of what the user's own command would have done.
+            return Err(io_error("keeping the preprocessed source")(error));
+        }
         match (status.success(), exit_code(status)) {
             (true, _) => {}
             (false, code) if status.code().is_some() && (on_terminal || !said.is_empty()) => {
@@ -148,6 +154,11 @@ fn hold_back_stderr(command: &mut Command) -> Option<File> {
     let file = File::from(memory);
     command.stderr(file.try_clone().ok()?);
     Some(file)
+}
+
+/// Whether something can be added to the file; its content is lost.
+fn has_room(mut file: &File) -> io::Result<()> {
+    file.write_all(&[0; 4096])
 }
 
 fn read_back(mut file: File) -> io::Result<Vec<u8>> {

@@ -32,6 +32,8 @@ pub(crate) struct Inventory {
     pub(crate) generation: u64,
     /// Every compiler, the default one first.
     pub(crate) found: Vec<Found>,
+    /// Why files with a compiler's name are not among them, for people.
+    pub(crate) unusable: Vec<String>,
     /// What `cc` says of itself, for stock clients.
     pub(crate) cc: Option<DefaultCompiler>,
 }
@@ -113,12 +115,13 @@ impl Scanner {
             Some(file) => ToolchainCache::open(file.clone()),
             None => ToolchainCache::in_memory(),
         };
-        let found = inventory::scan(&self.path_dirs, &self.masquerade_dirs, &mut cache);
+        let survey = inventory::survey(&self.path_dirs, &self.masquerade_dirs, &mut cache);
         if let Err(error) = cache.save() {
             warn!("cannot remember what the compilers are: {error}");
         }
         let cc = inventory::default_compiler(&self.path_dirs);
-        Inventory { generation: generation_now(), found, cc }
+        let unusable = survey.unusable.iter().map(|(_, reason)| reason.to_string()).collect();
+        Inventory { generation: generation_now(), found: survey.found, unusable, cc }
     }
 
     /// When the directories were changed.

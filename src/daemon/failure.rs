@@ -50,8 +50,13 @@ pub(super) enum Failure {
     NoLog,
     /// The pid file.
     PidFile(PidFileError),
-    /// No compiler on this PATH.
-    NoCompiler(OsString),
+    /// No compiler.
+    NoCompiler {
+        /// Where they were looked for.
+        search_path: OsString,
+        /// Why those found there cannot be used.
+        unusable: Vec<String>,
+    },
     /// No place for jobs.
     Workspace(WorkspaceError),
     /// The background cannot be reached, or died there.
@@ -75,7 +80,7 @@ impl Failure {
         match self {
             Self::Usage(_) | Self::Allow { .. } => exit::BAD_ARGUMENTS,
             Self::Bind(_) => exit::BIND_FAILED,
-            Self::NoCompiler(_) => exit::COMPILER_MISSING,
+            Self::NoCompiler { .. } => exit::COMPILER_MISSING,
             Self::Privileges(_) => exit::SETUID_FAILED,
             Self::Reported { code, .. } => *code,
             Self::Nice(_)
@@ -107,8 +112,17 @@ impl Display for Failure {
             }
             Self::NoLog => f.write_str("no place for a log, give --log-file or --no-detach"),
             Self::PidFile(error) => error.fmt(f),
-            Self::NoCompiler(path) => {
-                write!(f, "no compiler found in {}", path.to_string_lossy())
+            Self::NoCompiler { search_path, unusable } => {
+                let path = search_path.to_string_lossy();
+                match unusable.as_slice() {
+                    [] => write!(f, "no compiler found in {path}"),
+                    [reason] => write!(f, "no compiler in {path} can be used: {reason}"),
+                    [reason, others @ ..] => write!(
+                        f,
+                        "none of {} compilers in {path} can be used, the first: {reason}",
+                        others.len() + 1
+                    ),
+                }
             }
             Self::Workspace(error) => write!(f, "cannot make a directory for jobs: {error}"),
             Self::Detach(error) => write!(f, "cannot go to the background: {error}"),

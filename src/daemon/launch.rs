@@ -17,6 +17,7 @@ use super::log::LogSink;
 use super::pid_file::PidFile;
 use super::server::{Identity, Programs};
 use super::state;
+use super::workspace::Workspace;
 use crate::policy::access::{self, AccessList};
 use crate::settings::daemon::{DaemonEnvironment, DaemonSettings, LogTarget, Request, parse};
 use crate::sys::cores;
@@ -61,6 +62,7 @@ fn launch(settings: DaemonSettings) -> Result<(), Failure> {
     let access = access_list(&settings)?;
     let account = unprivileged_account(&settings)?;
     let environment = DaemonEnvironment::from_process(account.is_some());
+    Workspace::check(&environment.temp_dir)?;
     process::raise_descriptor_limit();
     process::forbid_core_dumps();
     process::set_umask();
@@ -79,7 +81,8 @@ fn launch(settings: DaemonSettings) -> Result<(), Failure> {
     }
     let inventory = scanner.scan();
     if inventory.found.is_empty() && !settings.any_program {
-        return Err(Failure::NoCompiler(environment.search_path));
+        let Inventory { unusable, .. } = inventory;
+        return Err(Failure::NoCompiler { search_path: environment.search_path, unusable });
     }
     let summary = summary(&settings, &access, &identity, &inventory, &log);
     background::serve(Ready {

@@ -1,5 +1,6 @@
 //! Listening: binding the port, taking connections, ending.
 
+use std::collections::HashMap;
 use std::fmt::{self, Display, Formatter};
 use std::future::Future;
 use std::io;
@@ -10,7 +11,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinError, JoinSet};
 use tracing::{error, warn};
 
 use super::job;
@@ -19,6 +20,9 @@ use super::server::{Phase, Server, reached};
 
 /// Connections that wait for us in the kernel; the original's number.
 const BACKLOG: i32 = 1024;
+/// Most open connections of one client: half of all, so that none keeps the others out by opening
+/// connections and saying nothing.
+const MAX_PER_CLIENT: usize = 256;
 /// After an error that will not be gone at once: no descriptors, no memory.
 const BACK_OFF: Duration = Duration::from_millis(200);
 /// A client whose machine died without a word is noticed after about this time.
@@ -79,20 +83,32 @@ fn lacks_ipv6(error: &io::Error) -> bool {
 /// Serves one listener until the daemon drains, then waits for the connections' end.
 pub(crate) async fn serve(listener: TcpListener, server: Arc<Server>) {
     let mut tasks = JoinSet::new();
+    let mut clients: HashMap<Id, IpAddr> = HashMap::new();
     let mut draining = std::pin::pin!(reached(&server.phase, Phase::Draining));
     loop {
         tokio::select! {
             () = &mut draining => break,
             accepted = next(&listener, &server) => {
-                if let Some((stream, client, permit)) = accepted {
-                    let server = Arc::clone(&server);
-                    tasks.spawn(async move {
-                        job::serve(stream, client, &server).await;
-                        drop(permit);
-                    });
+                let Some((stream, client, permit)) = accepted else { continue };
+                if clients.values().filter(|open| **open == client.ip()).count() >= MAX_PER_CLIENT {
+                    server.tell(Event::Crowded(client)).await;
+                    continue;
                 }
+                let server = Arc::clone(&server);
+                let task = tasks.spawn(async move {
+                    job::serve(stream, client, &server).await;
+                    drop(permit);
+                });
+                clients.insert(task.id(), client.ip());
             }
-            Some(ended) = tasks.join_next() => report_panic(ended),
+            Some(ended) = tasks.join_next_with_id() => {
+                let id = match &ended {
+                    Ok((id, ())) => *id,
+                    Err(error) => error.id(),
+                };
+                clients.remove(&id);
+                report_panic(ended.map(|_| ()));
+            }
         }
     }
     drop(listener);
@@ -156,7 +172,7 @@ fn tune(stream: &TcpStream) -> io::Result<()> {
 }
 
 /// A bug that one client's bytes found ends that client's connection only.
-fn report_panic(ended: Result<(), tokio::task::JoinError>) {
+fn report_panic(ended: Result<(), JoinError>) {
     if let Err(panic) = ended
         && panic.is_panic()
     {

@@ -23,6 +23,8 @@ const MAX_COMPLAINTS: usize = 1024;
 pub(crate) enum Event {
     /// A client is not allowed to connect.
     Denied(SocketAddr),
+    /// A client has as many connections open as one may have; this is one more.
+    Crowded(SocketAddr),
     /// Somebody asked who we are.
     Greeted(SocketAddr),
     /// A connection without a byte: a port scan, or a check whether we live.
@@ -146,6 +148,14 @@ pub(crate) async fn observe(mut events: mpsc::Receiver<Event>) {
                     warn!(
                         target: "access",
                         "connection from client '{}' denied by access list", Client(client)
+                    );
+                }
+            }
+            Event::Crowded(client) => {
+                if complaints.is_due(client.ip().to_canonical(), Instant::now()) {
+                    warn!(
+                        target: "access",
+                        "connection from client '{}' closed, it has too many", Client(client)
                     );
                 }
             }

@@ -105,7 +105,9 @@ impl Running {
         let scanner = Scanner::new(setting.search_path.as_ref(), None).narrowed_by(Vec::new());
         let inventory = match setting.programs {
             Programs::Compilers => scanner.scan(),
-            Programs::Any => Inventory { generation: 1, found: Vec::new(), cc: None },
+            Programs::Any => {
+                Inventory { generation: 1, found: Vec::new(), unusable: Vec::new(), cc: None }
+            }
         };
         let rules = setting.allow.iter().map(|rule| access::parse(rule).unwrap()).collect();
         let (phase, now) = watch::channel(Phase::Serving);

@@ -62,6 +62,16 @@ impl Workspace {
         Ok(Self { run, _lock: held, n_jobs: AtomicU64::new(0) })
     }
 
+    /// Can `temp_dir` be one? To be asked while the user is still looking.
+    pub(crate) fn check(temp_dir: &Path) -> Result<(), WorkspaceError> {
+        let error = match fs::metadata(temp_dir) {
+            Ok(found) if found.is_dir() => return Ok(()),
+            Ok(_) => io::ErrorKind::NotADirectory.into(),
+            Err(error) => error,
+        };
+        Err(WorkspaceError { path: temp_dir.to_owned(), error })
+    }
+
     /// An empty directory for one job.
     pub(crate) fn job_dir(&self) -> Result<JobDir, WorkspaceError> {
         let number = self.n_jobs.fetch_add(1, Ordering::Relaxed);

@@ -41,15 +41,6 @@ pub(crate) struct Survey {
     pub(crate) unusable: Vec<(PathBuf, ProbeError)>,
 }
 
-/// The compilers of this machine: [`survey`] without what cannot be used.
-pub(crate) fn scan(
-    path_dirs: &[PathBuf],
-    masquerade_dirs: &[PathBuf],
-    cache: &mut ToolchainCache,
-) -> Vec<Found> {
-    survey(path_dirs, masquerade_dirs, cache).found
-}
-
 /// Looks for gcc, g++, cc, c++, clang, clang++ under plain, versioned and target-prefixed names in
 /// the directories of PATH, links to ccache and distcc looked through. The administrator narrows
 /// this by links in a masquerade directory, as for the original: where one is not empty, exactly the
@@ -191,6 +182,14 @@ mod tests {
 
     fn names(found: &Found) -> Vec<&str> {
         found.offered.names.iter().map(String::as_str).collect()
+    }
+
+    fn scan(
+        path_dirs: &[PathBuf],
+        masquerade_dirs: &[PathBuf],
+        cache: &mut ToolchainCache,
+    ) -> Vec<Found> {
+        survey(path_dirs, masquerade_dirs, cache).found
     }
 
     #[test]

@@ -74,7 +74,7 @@ pub(crate) enum ProbeError {
         path: PathBuf,
         /// How it ended.
         status: ExitStatus,
-        /// The last line it wrote to standard error.
+        /// What it called an error, else the last line it wrote to standard error.
         said: String,
     },
     /// It was replaced while it was looked at; ask again.
@@ -216,7 +216,10 @@ impl<'a> Inquiry<'a> {
     ) -> Result<Probed, ProbeError> {
         let ident = stock::ident_of(&answer.object).filter(|_| answer.ran.status.success());
         let Some(ident) = ident else {
-            let said = answer.ran.stderr.lines().rev().find(|line| !line.trim().is_empty());
+            let lines = || answer.ran.stderr.lines().filter(|line| !line.trim().is_empty());
+            // gcc goes on to say that it ends.
+            let said =
+                lines().find(|line| line.contains("error: ")).or_else(|| lines().next_back());
             return Err(ProbeError::Failed {
                 path: self.path.to_owned(),
                 status: answer.ran.status,

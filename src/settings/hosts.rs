@@ -169,6 +169,9 @@ impl HostList {
             }
             return if rest.is_empty() { Ok(()) } else { Err("+zeroconf and nothing after it") };
         }
+        if token.starts_with('+') {
+            return Err("+zeroconf, or a host, whose name cannot begin with '+'");
+        }
         let (entry, rest) = match localhost(token)? {
             Some(read) => read,
             None if token.contains('@') => ssh(token)?,

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::farm::{Compile, Why, installed, jobs, logged_by, said, serve};
 use crate::lab::{Host, Lab};
+use crate::verdicts::{Compile, Why, installed, jobs, logged_by, said, serve};
 
 /// What is installed here under a name, on the peer and its equal, and on the client that differs.
 const COMPILERS: [[&str; 3]; 4] = [

@@ -1,75 +1,163 @@
-//! What people do on the hosts of a lab: start daemons, compile, ask why, read logs.
+//! What tests of a whole farm share: daemons, clients, sources to compile, logs.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::Duration;
 
-use crate::lab::{Host, Lab, wait_for};
-use crate::skip::skip;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::lab::{Host, wait_for};
 
 /// Only keeps a broken test from hanging.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
-/// /var/log/distccd.log of a host.
-const LOG: &str = "log/distccd.log";
-/// Debian's server.
-const STOCK_SERVER: &str = "/usr/bin/distccd";
-/// What `--show-hosts --why` says of hosts that are being looked at. It waits a few seconds for
-/// them, which may be too few on a busy machine.
-const UNSETTLED: [&str; 3] = ["being asked", "not answered yet", "being identified"];
+pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
 
-/// Are these files of the system there? Said loudly if not.
+/// Starts a daemon as a user would, and returns the line that it prints.
 #[track_caller]
-pub(crate) fn installed(files: &[&str]) -> bool {
-    let missing: Vec<&str> =
-        files.iter().copied().filter(|file| !Path::new(file).exists()).collect();
-    if !missing.is_empty() {
-        skip(&format!("not installed: {}", missing.join(" ")));
+pub(crate) fn serve(host: &Host, options: &[&str]) -> String {
+    let output = host.command("distccd").args(options).stdin(Stdio::null()).output().unwrap();
+    assert!(output.status.success(), "{options:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The daemon's log.
+pub(crate) fn daemon_log(host: &Host) -> String {
+    fs::read_to_string(host.dir("log/distccd.log")).unwrap_or_default()
+}
+
+/// How many of its lines hold `text`.
+pub(crate) fn count(log: &str, text: &str) -> usize {
+    log.lines().filter(|line| line.contains(text)).count()
+}
+
+/// `distcc` with a host list, logging to `client.log` of the host.
+pub(crate) fn client(host: &Host, hosts: &str, words: &[&str]) -> Command {
+    let mut command = host.command("distcc");
+    command.args(words).env("DISTCC_HOSTS", hosts).env("DISTCC_LOG", host.dir("log/client.log"));
+    command.stdin(Stdio::null());
+    command
+}
+
+/// The log of all clients.
+pub(crate) fn client_log(host: &Host) -> String {
+    fs::read_to_string(host.dir("log/client.log")).unwrap_or_default()
+}
+
+/// Compiles `source` of the host's home to `object`, which must succeed; the client's log of it.
+#[track_caller]
+pub(crate) fn compile(host: &Host, hosts: &str, source: &str, object: &str) -> String {
+    let log = host.dir(&format!("log/{object}.log"));
+    let _ = fs::remove_file(&log);
+    let mut command = client(host, hosts, &["gcc", "-O2", "-c", source, "-o", object]);
+    let output = command.env("DISTCC_LOG", &log).env("DISTCC_VERBOSE", "1").output().unwrap();
+    let log = fs::read_to_string(log).unwrap_or_default();
+    assert!(output.status.success(), "{output:?}\n{log}");
+    log
+}
+
+/// Was that job's object made by another host?
+pub(crate) fn was_remote(log: &str) -> bool {
+    log.lines().any(|line| line.contains(" compiled on "))
+}
+
+/// Writes a file of the host's home.
+pub(crate) fn write(host: &Host, name: &str, text: &str) -> PathBuf {
+    let path = host.dir("home").join(name);
+    fs::write(&path, text).unwrap();
+    path
+}
+
+/// A source that is compiled in no time.
+pub(crate) const QUICK: &str = "int quick(int x) { return x + 1; }\n";
+
+/// A source that keeps a compiler at `-O2` busy for seconds, long enough to be caught at it.
+pub(crate) fn slow_source() -> String {
+    let function = |n: u32| {
+        format!(
+            "int f{n}(int *a, int n) {{ int s = {n}; for (int i = 0; i < n; i++) \
+             {{ s += a[i] * {n} ^ (s >> 3); if (s & {n}) a[i] = s; }} return s; }}\n"
+        )
+    };
+    (1..300).map(function).collect()
+}
+
+/// Sends a signal; to a process that has ended meanwhile is fine.
+pub(crate) fn send(pid: Pid, signal: Signal) {
+    let _ = kill(pid, signal);
+}
+
+/// The compilers at work on this host, as soon as there are some.
+#[track_caller]
+pub(crate) fn compilers_at_work(host: &Host) -> Vec<Pid> {
+    wait_for("a compiler to run", DEADLINE, || {
+        Some(host.pids("cc1")).filter(|pids| !pids.is_empty())
+    })
+}
+
+/// Waits for the end of a command, which a test must not do without a guard.
+#[track_caller]
+pub(crate) fn end_of(what: &str, child: &mut Child) -> ExitStatus {
+    wait_for(what, DEADLINE, || child.try_wait().unwrap())
+}
+
+/// Runs a command with its output in a file: unlike a pipe, it does not wait for whoever else
+/// holds it.
+#[track_caller]
+pub(crate) fn run_to_file(what: &str, mut command: Command, file: &Path) -> (ExitStatus, String) {
+    let output = File::create(file).unwrap();
+    let mut child =
+        command.stdout(output.try_clone().unwrap()).stderr(output).stdin(Stdio::null()).spawn();
+    let status = end_of(what, child.as_mut().unwrap());
+    (status, fs::read_to_string(file).unwrap())
+}
+
+/// Standard error as text.
+pub(crate) fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Every file and directory below, as paths relative to it.
+pub(crate) fn tree(dir: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut left = vec![dir.to_owned()];
+    while let Some(next) = left.pop() {
+        for entry in fs::read_dir(next).into_iter().flatten().flatten() {
+            let path = entry.path();
+            found.push(path.strip_prefix(dir).unwrap().display().to_string());
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                left.push(path);
+            }
+        }
     }
-    missing.is_empty()
+    found.sort();
+    found
 }
 
-/// What a command printed, trimmed; it must succeed.
+/// What jobs have left on the host: compilers that run, and files of jobs.
+pub(crate) fn leftovers(host: &Host) -> Vec<String> {
+    let programs = ["distcc", "gcc", "cc1", "cc1plus", "as"];
+    let running = programs
+        .iter()
+        .flat_map(|name| host.pids(name).into_iter().map(move |pid| format!("{name} {pid}")));
+    // A daemon keeps its own directory, two deep, as long as it runs.
+    let of_daemon = |path: &String| path.starts_with("distccd-") && path.matches('/').count() <= 1;
+    let files = tree(&host.dir("tmp")).into_iter().filter(|path| !of_daemon(path));
+    running.chain(files).collect()
+}
+
+/// Waits until jobs have left nothing.
 #[track_caller]
-pub(crate) fn said(command: &mut Command) -> String {
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{command:?}: {output:?}");
-    text(&output.stdout).trim().to_owned()
-}
-
-/// Bytes of a program as text.
-pub(crate) fn text(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
-/// Starts our daemon as its user types it; it is ready when this returns. Its state directory is
-/// made writable for the user that it becomes, as systemd does.
-#[track_caller]
-pub(crate) fn serve(host: &Host) {
-    fs::set_permissions(host.dir("state"), fs::Permissions::from_mode(0o777)).unwrap();
-    let allow = ["--zeroconf", "--allow", "10.77.0.0/24", "--allow", "fd77::/64"];
-    said(host.command("distccd").args(allow));
-}
-
-/// Starts Debian's distccd, whose masquerade directory the lab hides. It opens its log as the user
-/// that it becomes.
-#[track_caller]
-pub(crate) fn serve_stock(host: &Host) {
-    let log = host.dir(LOG);
-    fs::write(&log, "").unwrap();
-    fs::set_permissions(&log, fs::Permissions::from_mode(0o666)).unwrap();
-    let options = ["--daemon", "--enable-tcp-insecure", "--allow", "10.77.0.0/24", "--log-file"];
-    said(host.command(STOCK_SERVER).args(options).arg("/var/log/distccd.log"));
-}
-
-/// The jobs that a compiler has ended in the log of the host's daemon, ours or Debian's. Probe jobs
-/// are left out, and the hello, which a stock daemon refuses.
-pub(crate) fn jobs(host: &Host) -> Vec<String> {
-    let log = fs::read(host.dir(LOG)).unwrap_or_default();
-    let is_job = |line: &&str| line.contains(" COMPILE_") && !line.contains(" probe.c");
-    text(&log).lines().filter(is_job).map(str::to_owned).collect()
+pub(crate) fn assert_clean(host: &Host) {
+    let what = format!("{} to be rid of all jobs", host.name());
+    wait_for(&what, DEADLINE, || {
+        let left = leftovers(host);
+        if !left.is_empty() {
+            println!("still on {}: {left:?}", host.name());
+        }
+        left.is_empty().then_some(())
+    });
 }
 
 /// Leaves of all compilers only these on the host, as `(name, file)`, and what they need.
@@ -109,9 +197,8 @@ pub(crate) struct Jobs {
 impl Jobs {
     /// Reads the server's log of this host.
     pub(crate) fn of(host: &Host) -> Self {
-        let log = fs::read(host.dir(LOG)).unwrap_or_default();
         let mut jobs = Self::default();
-        for line in text(&log).lines() {
+        for line in daemon_log(host).lines() {
             let Some((_, told)) = line.split_once("client: ") else { continue };
             let mut words = told.split(' ');
             let client = words.next().unwrap_or_default().to_owned();
@@ -135,86 +222,4 @@ impl Jobs {
     pub(crate) fn open(&self) -> Vec<&Job> {
         self.begun.iter().filter(|job| !self.ended.contains(&job.client)).collect()
     }
-}
-
-/// One compile through distcc.
-pub(crate) struct Compile {
-    pub(crate) output: Output,
-    /// What the client wrote into its log, step by step.
-    pub(crate) log: String,
-    pub(crate) object: PathBuf,
-}
-
-impl Compile {
-    /// Compiles `source` in the home of `host` by `compiler`, and must succeed.
-    #[track_caller]
-    pub(crate) fn run(host: &Host, hosts: &str, compiler: &str, source: &str) -> Self {
-        let log = host.dir("log/client.log");
-        let _ = fs::remove_file(&log);
-        let object = host.dir("home").join(source).with_extension("o");
-        let mut command = host.command("distcc");
-        command.env("DISTCC_HOSTS", hosts).env("DISTCC_VERBOSE", "1").env("DISTCC_LOG", &log);
-        command.args([compiler, "-O1", "-c", source, "-o"]).arg(&object);
-        let output = command.output().unwrap();
-        let log = fs::read_to_string(log).unwrap();
-        assert!(output.status.success() && object.exists(), "{output:?}\n{log}");
-        Self { output, log, object }
-    }
-
-    /// Where the host list's name for it says that it ran; none if that was here.
-    pub(crate) fn ran_on(&self) -> Option<&str> {
-        let line = self.log.lines().find(|line| line.ends_with(" completed ok"))?;
-        line.split(" on ").nth(1)?.split(' ').next()
-    }
-}
-
-/// Waits for the log of the host that has compiled `source`, and returns its number.
-#[track_caller]
-pub(crate) fn logged_by(lab: &mut Lab, among: &[usize], source: &str) -> usize {
-    wait_for(&format!("a log that has {source}"), DEADLINE, || {
-        let ok = |line: &String| line.contains(" COMPILE_OK ") && line.ends_with(source);
-        among.iter().copied().find(|&number| jobs(lab.host(number)).iter().any(ok))
-    })
-}
-
-/// `--show-hosts --why COMPILER...`, one paragraph a host, each made one line.
-pub(crate) struct Why(pub(crate) Vec<String>);
-
-impl Why {
-    /// Asks until `n_hosts` hosts are there and nothing is in the balance.
-    #[track_caller]
-    pub(crate) fn ask(host: &Host, hosts: &str, compilers: &[&str], n_hosts: usize) -> Self {
-        wait_for("a verdict on every host", DEADLINE, || {
-            let mut command = host.command("distcc");
-            command.env("DISTCC_HOSTS", hosts).args(["--show-hosts", "--why"]).args(compilers);
-            let screen = said(&mut command);
-            let why = Self(screen.split("\n\n").map(one_line).collect());
-            let settled = !UNSETTLED.iter().any(|words| screen.contains(words));
-            (settled && why.hosts().count() == n_hosts).then_some(why)
-        })
-    }
-
-    fn hosts(&self) -> impl Iterator<Item = &String> {
-        self.0.iter().filter(|part| part.contains(" (zeroconf), ") || part.contains(" (hosts), "))
-    }
-
-    /// The verdict on the host with this name or address, for one compiler.
-    #[track_caller]
-    pub(crate) fn of(&self, host: &str) -> &str {
-        let names = |part: &&String| {
-            part.split(' ')
-                .take(2)
-                .any(|word| word.split(['/', ',']).next().is_some_and(|name| name == host))
-        };
-        let part = self.hosts().find(names);
-        let part = part.unwrap_or_else(|| panic!("nothing of {host} in {:#?}", self.0));
-        let end = part.find(" slot").expect("slots of each host");
-        let verdict = part[end..].split_once(' ').and_then(|(_, rest)| rest.split_once(' '));
-        let verdict = verdict.expect("a verdict follows").1;
-        verdict.split_once(" there: ").map_or(verdict, |(verdict, _)| verdict)
-    }
-}
-
-fn one_line(part: &str) -> String {
-    part.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::time::Instant;
 
-use crate::farm::{Job, Jobs, Why, installed, offer, offer_only, serve};
+use crate::farm::{Job, Jobs, offer, offer_only};
 use crate::lab::Lab;
 use crate::project::Project;
+use crate::verdicts::{Why, installed, serve};
 
 /// The wrong compiler under every plain name.
 const OLDER: [(&str, &str); 4] = [

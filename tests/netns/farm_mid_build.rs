@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 
-use crate::farm::{Jobs, installed, offer_only, said, serve};
+use crate::farm::{Jobs, offer_only};
 use crate::lab::{Host, Lab, wait_for};
 use crate::long;
 use crate::project::{Build, DEADLINE, Project};
+use crate::verdicts::{installed, said, serve};
 
 /// Nothing else, so that a server knows soon what it has.
 const COMPILERS: [(&str, &str); 4] = [

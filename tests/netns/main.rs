@@ -6,14 +6,22 @@ mod long;
 #[path = "../common/skip.rs"]
 mod skip;
 
+mod access;
+mod agent_life;
 mod agents;
+mod complaints;
+mod daemon_life;
 mod families;
 mod farm;
 mod farm_forms;
 mod farm_mid_build;
+mod hostile;
 mod lab;
 mod lab_test;
+mod left_behind;
 mod policies;
 mod policy_edits;
 mod policy_farm;
 mod project;
+mod trouble;
+mod verdicts;

@@ -4,11 +4,11 @@
 use std::fs;
 use std::path::PathBuf;
 
-use crate::farm::{Compile, Why, jobs};
 use crate::policy_farm::{
     CLANG, CLIENT, CROSS_CLANG, Case, Farm, GCC, ODD, OLD_CLANG, OLD_GCC, OLDER, STOCK,
     STOCK_OLDER, TWIN, list, others,
 };
+use crate::verdicts::{Compile, Why, jobs};
 
 #[test]
 fn every_key_of_match_decides_who_gets_a_job() {

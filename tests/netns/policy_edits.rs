@@ -3,8 +3,8 @@
 use std::fs;
 use std::process::{Command, Output};
 
-use crate::farm::{Compile, Why, jobs, logged_by, serve, text};
 use crate::lab::{Host, Lab};
+use crate::verdicts::{Compile, Why, jobs, logged_by, serve, text};
 
 const HOSTS: &str = "+zeroconf";
 const DENY: &str = "[[rule]]\naction = \"deny\"\nhost = \"h2\"\n";

@@ -10,8 +10,8 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::farm::{Compile, Why, installed, jobs, logged_by, said, serve, serve_stock, text};
 use crate::lab::{Host, Lab};
+use crate::verdicts::{Compile, Why, installed, jobs, logged_by, said, serve, serve_stock, text};
 
 /// The client.
 pub(crate) const CLIENT: usize = 1;

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use crate::farm::said;
 use crate::lab::{Host, wait_for};
+use crate::verdicts::said;
 
 /// Only keeps a broken test from hanging: a build on a busy machine takes its time.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(300);
