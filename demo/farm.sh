@@ -269,13 +269,13 @@ daemon_on() { # host command...
 await_nodes() {
     local tries hosts number
     for tries in {1..50}; do
-        hosts=$(on desk env DISTCC_HOSTS=+zeroconf distcc --show-hosts 2>/dev/null || true)
+        hosts=$(on desk env DISTCC_HOSTS=+zeroconf distcc --show-hosts --why 2>/dev/null || true)
         for number in 2 3 4; do
-            grep -qF "$net.$number:" <<<"$hosts" || continue 2
+            grep -qF "$net.$number:" <<<"$hosts" || { sleep 0.1; continue 2; }
         done
         return
     done
-    # Left-out nodes need not be listed without --why: go on, what follows judges.
+    fail "not all of the farm's hosts were found"
 }
 
 # ------------------------------------------------------------------------------ without namespaces
