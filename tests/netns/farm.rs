@@ -27,6 +27,15 @@ pub(crate) fn daemon_log(host: &Host) -> String {
     fs::read_to_string(host.dir("log/distccd.log")).unwrap_or_default()
 }
 
+/// The server's log as soon as `n` of its lines hold `text`: a client has its answer a moment before
+/// the server has written what became of the job.
+#[track_caller]
+pub(crate) fn daemon_log_with(host: &Host, n: usize, text: &str) -> String {
+    wait_for(&format!("{n} lines with {text:?} in the server's log"), DEADLINE, || {
+        Some(daemon_log(host)).filter(|log| count(log, text) >= n)
+    })
+}
+
 /// How many of its lines hold `text`.
 pub(crate) fn count(log: &str, text: &str) -> usize {
     log.lines().filter(|line| line.contains(text)).count()
