@@ -21,8 +21,6 @@ pub(crate) enum Plan {
 /// A command that may be compiled elsewhere.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Compile {
-    /// The whole command as it would run here, the output named.
-    pub(crate) argv: Vec<OsString>,
     /// The one source.
     pub(crate) source: PathBuf,
     /// The one output.
@@ -35,12 +33,12 @@ pub(crate) struct Compile {
     pub(crate) preprocessed: bool,
     /// The object must carry the compiler's `.comment`.
     pub(crate) wants_ident: bool,
-    /// Warnings may be errors.
-    pub(crate) werror: bool,
     /// Debugging information is wanted.
     pub(crate) debug: bool,
     /// Values of `-include`; beside one there may be a precompiled form that replaces it.
     pub(crate) forced_includes: Vec<PathBuf>,
+    /// The compiler is clang.
+    pub(super) clang: bool,
     /// The dependency file that the preprocessor writes here.
     pub(crate) dependency_file: Option<PathBuf>,
     /// The command of the preprocessor.
@@ -59,7 +57,7 @@ impl Compile {
             word.starts_with(b"-fdebug-compilation-dir=")
                 || word.starts_with(b"-ffile-compilation-dir=")
         };
-        if self.debug && is_clang(&self.argv) && !self.travels.iter().any(says_so) {
+        if self.debug && self.clang && !self.travels.iter().any(says_so) {
             let directory = directory.as_os_str().as_bytes();
             self.travels.push([b"-fdebug-compilation-dir=", directory].concat());
         }
@@ -265,25 +263,21 @@ impl<'a> Facts<'a> {
         kind: SourceKind,
     ) -> Result<Compile, LocalReason> {
         let has = |wanted: fn(&[u8]) -> bool| self.travels.iter().any(|known| wanted(known.word));
+        let clang = is_clang(argv);
         let lacks_ident = self.assembly
             || has(|word| matches!(word, b"-fno-ident" | b"-Qn"))
-            || (is_clang(argv) && has(|word| word.starts_with(b"-flto")));
-        let mut whole = argv.to_vec();
-        if !output.given {
-            whole.extend(["-o".into(), output.path.clone().into_os_string()]);
-        }
+            || (clang && has(|word| word.starts_with(b"-flto")));
         let dependencies = depfile::Wanted::of(&self.dependencies);
         let dependency_file = dependencies.file(source, &output);
         let mut preprocess = preprocessor_words(argv);
-        preprocess.extend(dependencies.explicit_options(is_clang(argv), source, &output));
+        preprocess.extend(dependencies.explicit_options(clang, source, &output));
         Ok(Compile {
-            argv: whole,
+            clang,
             source: PathBuf::from(source),
             kind: if self.assembly { Kind::Assembly } else { Kind::Object },
             language: kind.language,
             preprocessed: kind.preprocessed,
             wants_ident: !lacks_ident,
-            werror: has(|word| word.starts_with(b"-Werror") || word == b"-pedantic-errors"),
             debug: has(|word| word.starts_with(b"-g") && word != b"-g0"),
             forced_includes: self.forced_includes.iter().map(|name| path(name)).collect(),
             dependency_file,
@@ -519,12 +513,6 @@ mod tests {
         for (line, expanded) in cases {
             assert_eq!(expand_wp(&words(line)), words(expanded), "{line}");
         }
-    }
-
-    #[test]
-    fn the_whole_command_names_its_output() {
-        assert_eq!(compile_of("gcc -c d/a.c").argv, words("gcc -c d/a.c -o a.o"));
-        assert_eq!(compile_of("gcc -c a.c -ox").argv, words("gcc -c a.c -ox"));
     }
 
     #[test]
