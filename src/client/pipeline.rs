@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use crate::base::exit;
 use crate::command::{
-    self, Compile, Kind, LocalReason, Plan, Weight, expand_wp, preprocess_argv, server_argv,
+    self, Compile, Kind, LocalReason, Plan, Weight, preprocess_argv, server_argv,
 };
 use crate::fingerprint::ident;
 use crate::settings::hosts;
@@ -115,8 +115,8 @@ pub(super) fn run(session: &Session<'_>) -> u8 {
     let mut places = Places::new(session.env, session.log);
     // The default hook would report a defect on standard error, where a build's output is read.
     panic::set_hook(Box::new(|_| ()));
-    let outcome = panic::catch_unwind(AssertUnwindSafe(|| {
-        match command::scan(&expand_wp(&session.invocation.argv)) {
+    let outcome =
+        panic::catch_unwind(AssertUnwindSafe(|| match command::scan(&session.invocation.argv) {
             Plan::Distribute(mut compile) => {
                 if let Some(directory) = working_directory() {
                     compile.note_directory(&directory);
@@ -124,8 +124,7 @@ pub(super) fn run(session: &Session<'_>) -> u8 {
                 distribute(session, &mut places, &compile)
             }
             Plan::Local(reason) => Err(Failure::Local(reason)),
-        }
-    }));
+        }));
     let _ = panic::take_hook();
     match outcome {
         Ok(Ok(code)) => code,

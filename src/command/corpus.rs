@@ -8,10 +8,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::{Plan, expand_wp, preprocess_argv, scan, server_argv, stock, vet};
+use super::{Plan, preprocess_argv, scan, server_argv, stock, vet};
 
 /// A project in miniature: a source for every language and an include directory.
-const SOURCES: [(&str, &str); 16] = [
+const SOURCES: [(&str, &str); 17] = [
     ("src/a.c", C_SOURCE),
     ("src/b c.c", C_SOURCE),
     ("src/d$e#f.c", C_SOURCE),
@@ -23,6 +23,10 @@ const SOURCES: [(&str, &str); 16] = [
     ("src/x.C", CXX_SOURCE),
     ("src/x.CPP", CXX_SOURCE),
     ("src/both.c", "extern int f(int); int f(int x) { return x + __LINE__; }\n"),
+    (
+        "src/f.c",
+        "#include <string.h>\nvoid f(char *s, long n) { char b[9]; strncpy(b, s, n); memcpy(s, b, 9); }\n",
+    ),
     ("src/n.m", "int f(int x); int f(int x) { return x + __OBJC__; }\n"),
     ("src/n.mm", "int f(int x) { return x + __OBJC__ + (int)__cplusplus; }\n"),
     ("src/done.i", "# 1 \"done.c\"\nint f(int x) { return x + 1; }\n"),
@@ -90,6 +94,10 @@ const FOR_BOTH: &[&str] = &[
     "@cc -Iinc -Wp,-MMD,out/dep -c src/a.c",
     "@cc -Iinc -Wp,-MMD,out/dep -MT t -c src/a.c -o out/a.o",
     "@cc -Iinc -Wp,-DVALUE=5,-UX -c src/a.c -o out/a.o",
+    "@cc -Iinc -Wp,-DVALUE=5 -DVALUE=6 -c src/a.c -o out/a.o",
+    "@cc -Iinc -DVALUE=6 -Wp,-UVALUE -DVALUE=5 -c src/a.c -o out/a.o",
+    "@cc -Iinc -O2 -Wp,-U_FORTIFY_SOURCE,-D_FORTIFY_SOURCE=2 -c src/f.c -o out/a.o",
+    "@cc -Iinc -O2 -Wp,-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -c src/f.c -o out/a.o",
     "@cc -Iinc -std=c99 -trigraphs -pedantic -c src/a.c -o out/a.o",
     "@cc -Iinc -std=gnu11 -Wall -Wextra -Wno-error=unused -w -c src/a.c -o out/a.o",
     "@cc -Iinc -ansi -c src/both.c -o out/a.o",
@@ -122,6 +130,7 @@ const FOR_BOTH: &[&str] = &[
 ];
 
 const FOR_GCC: &[&str] = &[
+    "@cc -Iinc -Wp,-DVALUE=5,-MMD,out/dep,-MP -DVALUE=6 -c src/a.c -o out/a.o",
     "@cc -Iinc --param max-inline-insns-single=50 --param=large-function-insns=99 -c src/a.c -o out/a.o",
     "@cc -Iinc -frandom-seed=src/a.c -fexec-charset=ISO-8859-1 -c src/a.c -o out/a.o",
     "@cc -Iinc -finput-charset=ISO-8859-1 -c src/a.c -o out/a.o",
@@ -211,8 +220,8 @@ fn run(argv: &[OsString], dir: &Path, stdout: Stdio) -> Result<(), String> {
 
 /// Compiles in two halves, the second in a directory of its own, and puts the object in place.
 fn run_in_halves(project: &Project, argv: &[OsString]) -> Result<PathBuf, String> {
-    let Plan::Distribute(compile) = scan(&expand_wp(argv)) else {
-        return Err(format!("{argv:?}: {:?}", scan(&expand_wp(argv))));
+    let Plan::Distribute(compile) = scan(argv) else {
+        return Err(format!("{argv:?}: {:?}", scan(argv)));
     };
     let sent = server_argv(&compile, argv[0].as_bytes());
     if let Some(objection) = stock::objection(&sent) {

@@ -2,7 +2,7 @@
 //!
 //! `table` holds the options and `options` finds them; `scan` decides for the client whether a
 //! command may be compiled elsewhere and `rewrite` makes the two commands that this takes; `vet`
-//! is the server's view of the same table. `sources` knows file names. Nothing here opens a file,
+//! is the server's view of the same table. `wp` reads `-Wp,`; `sources` knows file names. Nothing here opens a file,
 //! reads the environment or logs. All three programs may import it.
 
 mod depfile;
@@ -13,6 +13,7 @@ mod scan;
 mod sources;
 mod table;
 mod vet;
+mod wp;
 
 #[cfg(test)]
 mod corpus;
@@ -21,6 +22,6 @@ mod stock;
 
 pub(crate) use reason::{LocalReason, Weight};
 pub(crate) use rewrite::{preprocess_argv, server_argv};
-pub(crate) use scan::{Compile, Kind, Plan, expand_wp, scan};
+pub(crate) use scan::{Compile, Kind, Plan, scan};
 pub(crate) use sources::{Driver, preprocessed_suffix};
 pub(crate) use vet::{Admitted, vet};

@@ -35,14 +35,14 @@ pub(crate) fn server_argv(compile: &Compile, compiler_name: &[u8]) -> Vec<Vec<u8
 mod tests {
     use super::super::options::Takes;
     use super::super::table::TABLE;
-    use super::super::{Plan, expand_wp, scan, stock, vet};
+    use super::super::{Plan, scan, stock, vet};
     use super::*;
 
     use proptest::prelude::*;
 
     fn compile_of(line: &str) -> Compile {
         let argv: Vec<OsString> = line.split(' ').map(Into::into).collect();
-        match scan(&expand_wp(&argv)) {
+        match scan(&argv) {
             Plan::Distribute(compile) => *compile,
             Plan::Local(reason) => panic!("{line}: {reason}"),
         }
@@ -59,6 +59,7 @@ mod tests {
             ("gcc -c a.c -MD -MF f -o d/b.o", "gcc a.c -MD -MF f -E -MQ d/b.o"),
             ("gcc -c a.c -MD -MT t -o d/b.o", "gcc a.c -MD -MT t -E -MF d/b.d"),
             ("gcc -c a.c -Wp,-MD,f -o d/b.o", "gcc a.c -Wp,-MD,f -E"),
+            ("gcc -Wp,-DA=1,-UB -DA=2 -c a.c", "gcc -Wp,-DA=1,-UB -DA=2 a.c -E"),
             ("clang -c a.c -Wp,-MD,f -o d/b.o", "clang a.c -Wp,-MD,f -E -MQ d/b.o"),
         ];
         for (line, expected) in cases {
@@ -138,7 +139,7 @@ mod tests {
             let mut argv: Vec<OsString> = vec![compiler.into(), "-c".into()];
             argv.extend(options.iter().flatten().map(OsString::from));
             argv.push(source.into());
-            if let Plan::Distribute(compile) = scan(&expand_wp(&argv)) {
+            if let Plan::Distribute(compile) = scan(&argv) {
                 let sent = server_argv(&compile, compiler.as_bytes());
                 prop_assert_eq!(stock::objection(&sent), None, "{:?} sent as {:?}", argv, sent);
                 let admitted = vet(&sent).map_err(|refusal| TestCaseError::fail(refusal.to_string()))?;

@@ -1,13 +1,14 @@
 //! The client's question: may this command be compiled elsewhere, and if not, why?
 
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::depfile;
-use super::options::{Client, Dependency, Item, Known, items};
+use super::options::{Client, Dependency, Item, Known, Why, items};
 use super::reason::LocalReason;
 use super::sources::{Driver, Language, SourceKind, base_name, is_conftest, with_suffix};
+use super::wp;
 
 /// What is to be done with a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,33 +83,15 @@ pub(crate) enum Kind {
     Assembly,
 }
 
-/// Splits `-Wp,a,b` into `a b`, as the driver would give them to the preprocessor.
-///
-/// `-Wp,-MD,FILE` stays as it is: the driver does not see it, so that the target is named after
-/// the source and not after `-o`, and only this form keeps that.
-pub(crate) fn expand_wp(argv: &[OsString]) -> Vec<OsString> {
-    let mut expanded = Vec::with_capacity(argv.len());
-    for word in argv {
-        let Some(list) = word.as_bytes().strip_prefix(b"-Wp,") else {
-            expanded.push(word.clone());
-            continue;
-        };
-        let mut parts = list.split(|&byte| byte == b',').peekable();
-        while let Some(part) = parts.next() {
-            let writes = part == b"-MD" || part == b"-MMD";
-            let joined = match parts.next_if(|_| writes) {
-                Some(file) => [b"-Wp,", part, b",", file].concat(),
-                None => part.to_vec(),
-            };
-            expanded.push(OsString::from_vec(joined));
-        }
-    }
-    expanded
-}
-
-/// Judges a command; `argv[0]` is the compiler, and [`expand_wp`] has been applied.
+/// Judges a command; `argv[0]` is the compiler.
 pub(crate) fn scan(argv: &[OsString]) -> Plan {
-    match Facts::gather(argv).plan(argv) {
+    let expanded = wp::expand(argv);
+    let mut facts = Facts::gather(&expanded);
+    if let Some(word) = wp::obscure_word(argv, is_clang(argv)) {
+        let option = lossy(word.as_bytes());
+        facts.object_to(LocalReason::Option { option, why: Why::PassesOn });
+    }
+    match facts.plan(argv) {
         Ok(compile) => Plan::Distribute(Box::new(compile)),
         Err(reason) => Plan::Local(reason),
     }
@@ -330,14 +313,14 @@ mod tests {
     }
 
     fn compile_of(line: &str) -> Compile {
-        match scan(&expand_wp(&words(line))) {
+        match scan(&words(line)) {
             Plan::Distribute(compile) => *compile,
             Plan::Local(reason) => panic!("{line}: {reason}"),
         }
     }
 
     fn reason_of(line: &str) -> LocalReason {
-        match scan(&expand_wp(&words(line))) {
+        match scan(&words(line)) {
             Plan::Distribute(compile) => panic!("{line}: {compile:?}"),
             Plan::Local(reason) => reason,
         }
@@ -477,7 +460,7 @@ mod tests {
             }
             let mut argv = words("gcc -c a.c");
             argv.push(option.clone());
-            let plan = scan(&expand_wp(&argv));
+            let plan = scan(&argv);
             assert!(matches!(plan, Plan::Local(_)), "{option:?}: {plan:?}");
         }
         for option in [
@@ -498,20 +481,6 @@ mod tests {
         ] {
             let reason = reason_of(&format!("gcc -c {option} x.c a.c"));
             assert!(matches!(reason, LocalReason::Option { .. }), "{option}: {reason}");
-        }
-    }
-
-    #[test]
-    fn wp_is_expanded_but_for_hidden_dependency_files() {
-        let cases = [
-            ("cc -Wp,-DA,-DB x.c", "cc -DA -DB x.c"),
-            ("cc -Wp,-MD,f", "cc -Wp,-MD,f"),
-            ("cc -Wp,-DA,-MMD,f,-MP -c", "cc -DA -Wp,-MMD,f -MP -c"),
-            ("cc -Wp,-MD", "cc -MD"),
-            ("cc -Wall -Wl,-x", "cc -Wall -Wl,-x"),
-        ];
-        for (line, expanded) in cases {
-            assert_eq!(expand_wp(&words(line)), words(expanded), "{line}");
         }
     }
 
