@@ -47,6 +47,15 @@ impl Compiler {
         }
     }
 
+    /// The file that it is in the end, links followed; the link itself where that leads to another
+    /// program, which knows what to run by the link's name.
+    pub(super) fn file(&self) -> PathBuf {
+        match fs::canonicalize(&self.path) {
+            Ok(file) if !is_masquerade(&file) => file,
+            _ => self.path.clone(),
+        }
+    }
+
     /// A command that runs this compiler with `argv`, whose first word is the name as typed.
     pub(super) fn command(&self, argv: &[OsString]) -> Command {
         let mut command = Command::new(&self.path);
@@ -123,6 +132,8 @@ mod tests {
         assert_eq!(found.arg0, dir.path().join("bin/gcc"));
         let plain = find(dir.path(), &["bin", "cache"]).unwrap();
         assert_eq!(plain.arg0, "gcc");
+        let root = fs::canonicalize(dir.path()).unwrap();
+        assert_eq!(plain.file(), root.join("bin/gcc-12"));
     }
 
     #[test]
@@ -131,7 +142,9 @@ mod tests {
             &[("masq/gcc", "../bin/distcc"), ("cache/gcc", "../bin/ccache")],
             &["bin/distcc", "bin/ccache"],
         );
-        assert_eq!(find(dir.path(), &["cache"]).unwrap().path, dir.path().join("cache/gcc"));
+        let cached = find(dir.path(), &["cache"]).unwrap();
+        assert_eq!(cached.path, dir.path().join("cache/gcc"));
+        assert_eq!(cached.file(), cached.path);
         assert_eq!(find(dir.path(), &["masq"]), None);
     }
 

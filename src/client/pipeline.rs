@@ -115,16 +115,7 @@ pub(super) fn run(session: &Session<'_>) -> u8 {
     let mut places = Places::new(session.env, session.log);
     // The default hook would report a defect on standard error, where a build's output is read.
     panic::set_hook(Box::new(|_| ()));
-    let outcome =
-        panic::catch_unwind(AssertUnwindSafe(|| match command::scan(&session.invocation.argv) {
-            Plan::Distribute(mut compile) => {
-                if let Some(directory) = working_directory() {
-                    compile.note_directory(&directory);
-                }
-                distribute(session, &mut places, &compile)
-            }
-            Plan::Local(reason) => Err(Failure::Local(reason)),
-        }));
+    let outcome = panic::catch_unwind(AssertUnwindSafe(|| attempt(session, &mut places)));
     let _ = panic::take_hook();
     match outcome {
         Ok(Ok(code)) => code,
@@ -133,6 +124,22 @@ pub(super) fn run(session: &Session<'_>) -> u8 {
             let mut places = Places::new(session.env, session.log);
             conclude(session, &mut places, Failure::Panicked(panic_text(&*payload)))
         }
+    }
+}
+
+/// The command's way to another machine, if it may travel.
+fn attempt(session: &Session<'_>, places: &mut Places<'_>) -> Result<u8, Failure> {
+    let compiler = session.compiler();
+    let file = compiler.as_ref().map(Compiler::file);
+    let file = file.unwrap_or_else(|| session.compiler_name().into());
+    match command::scan(&session.invocation.argv, &file) {
+        Plan::Distribute(mut compile) => {
+            if let Some(directory) = working_directory() {
+                compile.note_directory(&directory);
+            }
+            distribute(session, places, &compile, compiler)
+        }
+        Plan::Local(reason) => Err(Failure::Local(reason)),
     }
 }
 
@@ -260,6 +267,7 @@ fn distribute(
     session: &Session<'_>,
     places: &mut Places<'_>,
     compile: &Compile,
+    compiler: Option<Compiler>,
 ) -> Result<u8, Failure> {
     if let Some(variable) = session.env.compiler_override {
         return Err(Failure::Local(LocalReason::Environment(variable)));
@@ -267,7 +275,7 @@ fn distribute(
     if compile.forced_includes.iter().any(|header| is_precompiled(header)) {
         return Err(Failure::LocalSource("a precompiled header is included"));
     }
-    let compiler = session.compiler().ok_or(Failure::NoCompiler)?;
+    let compiler = compiler.ok_or(Failure::NoCompiler)?;
     let hosts = read_hosts(session.env, session.log).ok_or(Failure::NoHostList)?;
     let list = hosts::parse(&hosts.text);
     if list.entries.is_empty() {

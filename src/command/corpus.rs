@@ -220,8 +220,9 @@ fn run(argv: &[OsString], dir: &Path, stdout: Stdio) -> Result<(), String> {
 
 /// Compiles in two halves, the second in a directory of its own, and puts the object in place.
 fn run_in_halves(project: &Project, argv: &[OsString]) -> Result<PathBuf, String> {
-    let Plan::Distribute(compile) = scan(argv) else {
-        return Err(format!("{argv:?}: {:?}", scan(argv)));
+    let compile = match scan(argv, Path::new(&argv[0])) {
+        Plan::Distribute(compile) => compile,
+        Plan::Local(reason) => return Err(format!("{argv:?}: {reason}")),
     };
     let sent = server_argv(&compile, argv[0].as_bytes());
     if let Some(objection) = stock::objection(&sent) {

@@ -38,11 +38,13 @@ mod tests {
     use super::super::{Plan, scan, stock, vet};
     use super::*;
 
+    use std::path::Path;
+
     use proptest::prelude::*;
 
     fn compile_of(line: &str) -> Compile {
         let argv: Vec<OsString> = line.split(' ').map(Into::into).collect();
-        match scan(&argv) {
+        match scan(&argv, Path::new(&argv[0])) {
             Plan::Distribute(compile) => *compile,
             Plan::Local(reason) => panic!("{line}: {reason}"),
         }
@@ -139,7 +141,7 @@ mod tests {
             let mut argv: Vec<OsString> = vec![compiler.into(), "-c".into()];
             argv.extend(options.iter().flatten().map(OsString::from));
             argv.push(source.into());
-            if let Plan::Distribute(compile) = scan(&argv) {
+            if let Plan::Distribute(compile) = scan(&argv, Path::new(&argv[0])) {
                 let sent = server_argv(&compile, compiler.as_bytes());
                 prop_assert_eq!(stock::objection(&sent), None, "{:?} sent as {:?}", argv, sent);
                 let admitted = vet(&sent).map_err(|refusal| TestCaseError::fail(refusal.to_string()))?;

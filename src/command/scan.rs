@@ -83,11 +83,13 @@ pub(crate) enum Kind {
     Assembly,
 }
 
-/// Judges a command; `argv[0]` is the compiler.
-pub(crate) fn scan(argv: &[OsString]) -> Plan {
+/// Judges a command; `argv[0]` is the compiler's name, and `compiler` the file that it means, links
+/// followed: `cc` may be clang.
+pub(crate) fn scan(argv: &[OsString], compiler: &Path) -> Plan {
     let expanded = wp::expand(argv);
     let mut facts = Facts::gather(&expanded);
-    if let Some(word) = wp::obscure_word(argv, is_clang(argv)) {
+    facts.clang = is_clang(compiler);
+    if let Some(word) = wp::obscure_word(argv, facts.clang) {
         let option = lossy(word.as_bytes());
         facts.object_to(LocalReason::Option { option, why: Why::PassesOn });
     }
@@ -113,6 +115,8 @@ struct Facts<'a> {
     dependencies: Vec<(Dependency, Known<'a>)>,
     travels: Vec<Known<'a>>,
     forced_includes: Vec<&'a [u8]>,
+    /// The compiler is clang.
+    clang: bool,
     /// The first option that keeps the command here.
     obstacle: Option<LocalReason>,
 }
@@ -246,16 +250,15 @@ impl<'a> Facts<'a> {
         kind: SourceKind,
     ) -> Result<Compile, LocalReason> {
         let has = |wanted: fn(&[u8]) -> bool| self.travels.iter().any(|known| wanted(known.word));
-        let clang = is_clang(argv);
         let lacks_ident = self.assembly
             || has(|word| matches!(word, b"-fno-ident" | b"-Qn"))
-            || (clang && has(|word| word.starts_with(b"-flto")));
+            || (self.clang && has(|word| word.starts_with(b"-flto")));
         let dependencies = depfile::Wanted::of(&self.dependencies);
         let dependency_file = dependencies.file(source, &output);
         let mut preprocess = preprocessor_words(argv);
-        preprocess.extend(dependencies.explicit_options(clang, source, &output));
+        preprocess.extend(dependencies.explicit_options(self.clang, source, &output));
         Ok(Compile {
-            clang,
+            clang: self.clang,
             source: PathBuf::from(source),
             kind: if self.assembly { Kind::Assembly } else { Kind::Object },
             language: kind.language,
@@ -289,10 +292,8 @@ fn preprocessor_words(argv: &[OsString]) -> Vec<OsString> {
     words
 }
 
-/// By the program's name; the few details that hang on it are wrong without harm to the object.
-fn is_clang(argv: &[OsString]) -> bool {
-    argv.first()
-        .is_some_and(|program| base_name(program.as_bytes()).windows(5).any(|w| w == b"clang"))
+fn is_clang(compiler: &Path) -> bool {
+    base_name(compiler.as_os_str().as_bytes()).windows(5).any(|window| window == b"clang")
 }
 
 fn path(bytes: &[u8]) -> PathBuf {
@@ -312,15 +313,19 @@ mod tests {
         line.split(' ').filter(|word| !word.is_empty()).map(Into::into).collect()
     }
 
+    fn scan_words(argv: &[OsString]) -> Plan {
+        scan(argv, Path::new(&argv[0]))
+    }
+
     fn compile_of(line: &str) -> Compile {
-        match scan(&words(line)) {
+        match scan_words(&words(line)) {
             Plan::Distribute(compile) => *compile,
             Plan::Local(reason) => panic!("{line}: {reason}"),
         }
     }
 
     fn reason_of(line: &str) -> LocalReason {
-        match scan(&words(line)) {
+        match scan_words(&words(line)) {
             Plan::Distribute(compile) => panic!("{line}: {compile:?}"),
             Plan::Local(reason) => reason,
         }
@@ -460,7 +465,7 @@ mod tests {
             }
             let mut argv = words("gcc -c a.c");
             argv.push(option.clone());
-            let plan = scan(&argv);
+            let plan = scan_words(&argv);
             assert!(matches!(plan, Plan::Local(_)), "{option:?}: {plan:?}");
         }
         for option in [
@@ -516,14 +521,18 @@ mod tests {
 
     #[test]
     fn clang_is_told_the_directory_for_debuggers() {
-        let told = |line: &str| {
-            let mut compile = compile_of(line);
+        let told = |line: &str, compiler: &str| {
+            let Plan::Distribute(mut compile) = scan(&words(line), Path::new(compiler)) else {
+                panic!("{line} stays here");
+            };
             compile.note_directory(Path::new("/home/me/x"));
             compile.travels.contains(&b"-fdebug-compilation-dir=/home/me/x".to_vec())
         };
-        assert!(told("clang-14 -g -c a.c"));
-        assert!(!told("clang-14 -c a.c"));
-        assert!(!told("clang-14 -g -ffile-compilation-dir=. -c a.c"));
-        assert!(!told("gcc -g -c a.c"));
+        let clang = "/usr/lib/llvm-14/bin/clang";
+        assert!(told("clang-14 -g -c a.c", clang));
+        assert!(told("cc -g -c a.c", clang));
+        assert!(!told("clang-14 -c a.c", clang));
+        assert!(!told("clang-14 -g -ffile-compilation-dir=. -c a.c", clang));
+        assert!(!told("gcc -g -c a.c", "/usr/bin/x86_64-linux-gnu-gcc-12"));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 
 use crate::bench::{Bench, StockServer, has, text};
 
@@ -87,6 +87,29 @@ fn programs_that_are_no_compilers_have_their_say() {
     }
     let (output, _) = bench.run(&server.token, &["nosuchcc", "-c", "x.i"]);
     assert!(text(&output.stderr).contains("failed to exec"));
+}
+
+#[test]
+fn clang_by_another_name_notes_our_directory_and_target() {
+    let bench = Bench::new();
+    bench.write("x.c", HELLO);
+    let Some(server) = StockServer::start_v4(&bench) else { return };
+    if !has("clang") {
+        return;
+    }
+    fs::create_dir(bench.path("bin")).unwrap();
+    symlink("/usr/bin/clang", bench.path("bin/cc")).unwrap();
+    let cc = bench.path("bin/cc").into_os_string().into_string().unwrap();
+    let options = ["-g", "-Wp,-MD,x.d", "-c", "x.c", "-o", "out.o"];
+    let local = bench.program(cc.as_ref(), "").args(options).status();
+    assert!(local.unwrap().success());
+    let dependencies = bench.read("x.d");
+    fs::remove_file(bench.path("work/x.d")).unwrap();
+    let (output, log) = bench.run(&server.token, &[&[cc.as_str()][..], &options].concat());
+    assert!(output.status.success() && log.contains("completed ok"), "{log}");
+    let here = bench.path("work").into_os_string().into_encoded_bytes();
+    assert!(bench.read("out.o").windows(here.len()).any(|window| window == here));
+    assert_eq!(text(&bench.read("x.d")), text(&dependencies));
 }
 
 #[test]
