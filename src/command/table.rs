@@ -140,7 +140,7 @@ pub(super) const TABLE: &[Row] = &[
         "-foptimization-record-", "-ftime-trace", "-fproc-stat-report", "-fcrash-diagnostics",
         "-fdiagnostics-add-output=", "-fdiagnostics-set-output=", "-fdiagnostics-format=",
         "-fdeps-", "-gen-reproducer", "-fada-spec", "-femit-", "-fcompare-debug", "-time=",
-        "-dumpdir=", "-dumpbase=",
+        "-dumpdir=", "-dumpbase=", "-fvtv-counts", "-fthin-link-bitcode=",
     ]),
     local(NEXT, Why::SideFiles, &[
         "-aux-info", "-dumpdir", "-dumpbase", "-dumpbase-ext", "--serialize-diagnostics",

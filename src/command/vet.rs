@@ -296,6 +296,8 @@ mod tests {
             "-save-temps=obj",
             "-fstack-usage",
             "-fcallgraph-info",
+            "-fvtv-counts",
+            "-fthin-link-bitcode=x",
             "-gsplit-dwarf",
             "-coverage",
             "--coverage",
