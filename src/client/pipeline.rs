@@ -81,7 +81,9 @@ impl Display for Failure {
                     write!(f, "the preprocessor failed silently, exit code {code}")
                 }
                 PreprocessFailure::Io { during, error } => write!(f, "{during} failed: {error}"),
-                PreprocessFailure::IncludesBinary => f.write_str("the source uses .incbin"),
+                PreprocessFailure::ReadsFile => {
+                    f.write_str("the source uses .incbin or .include of the assembler")
+                }
                 PreprocessFailure::TooLarge { len } => {
                     write!(f, "the preprocessed source has {len} bytes")
                 }

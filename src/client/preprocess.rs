@@ -43,8 +43,8 @@ pub(super) enum PreprocessFailure {
         /// Why.
         error: io::Error,
     },
-    /// The text names a file that the assembler would read (`.incbin`).
-    IncludesBinary,
+    /// The text names a file that the assembler would read.
+    ReadsFile,
     /// The text is larger than any server takes.
     TooLarge {
         /// Its length in bytes.
@@ -126,8 +126,8 @@ fn checked(payload: Payload) -> Result<Payload, PreprocessFailure> {
     if payload.source.len() > MAX_EXPANDED {
         return Err(PreprocessFailure::TooLarge { len: payload.source.len() as u64 });
     }
-    if names_binary_file(&payload.source) {
-        return Err(PreprocessFailure::IncludesBinary);
+    if makes_assembler_read(&payload.source) {
+        return Err(PreprocessFailure::ReadsFile);
     }
     Ok(payload)
 }
@@ -174,19 +174,30 @@ pub(super) fn show(said: &[u8]) {
     let _ = io::stderr().write_all(said);
 }
 
-/// True if the assembler may have to read a file: `.incbin` anywhere, even in a comment or a
-/// string, since inline assembly is a string.
-fn names_binary_file(text: &[u8]) -> bool {
-    const DIRECTIVE: &[u8] = b".incbin";
+/// Directives by which the assembler reads a file; it takes them in capitals as well.
+const READING: [&[u8]; 2] = [b".incbin", b".include"];
+
+/// True if the assembler may have to read a file: one of the directives anywhere, even in a
+/// comment or a string, since inline assembly is a string.
+fn makes_assembler_read(text: &[u8]) -> bool {
+    READING.iter().any(|directive| contains_word(text, directive))
+}
+
+/// True if `word`, in lower case, stands in the text and its last letter ends a name there:
+/// `x.include_dirs` is no directive.
+fn contains_word(text: &[u8], word: &[u8]) -> bool {
+    let goes_on = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
     // Horspool: the window's last byte says how far the next match can be, mostly 7 bytes.
-    let last = DIRECTIVE.len() - 1;
+    let last = word.len() - 1;
     let mut at = last;
     while let Some(byte) = text.get(at) {
-        if text[at - last..=at] == *DIRECTIVE {
+        let found = text[at - last..=at].eq_ignore_ascii_case(word);
+        if found && !text.get(at + 1).is_some_and(goes_on) {
             return true;
         }
-        let from_end = DIRECTIVE[..last].iter().rev().position(|other| other == byte);
-        at += from_end.map_or(DIRECTIVE.len(), |distance| distance + 1);
+        let byte = byte.to_ascii_lowercase();
+        let from_end = word[..last].iter().rev().position(|other| *other == byte);
+        at += from_end.map_or(word.len(), |distance| distance + 1);
     }
     false
 }
@@ -196,16 +207,38 @@ mod tests {
     use super::*;
 
     #[test]
-    fn finds_the_directive_wherever_it_stands() {
-        for text in [".incbin", "a .incbin \"f\"", "..incbin", ".inc.incbin", "xxxxxx.incbin\n"] {
-            assert!(names_binary_file(text.as_bytes()), "{text}");
+    fn finds_a_directive_wherever_it_stands() {
+        for text in [
+            ".incbin",
+            "a .incbin \"f\"",
+            "..incbin",
+            ".inc.incbin",
+            "xxxxxx.incbin\n",
+            "asm(\".include \\\"/etc/passwd\\\"\");",
+            "asm(\"nop\\n.include\\t'f'\");",
+            ".include_ .INCLUDE 'f'",
+            ".IncBin",
+        ] {
+            assert!(makes_assembler_read(text.as_bytes()), "{text}");
         }
-        for text in ["", ".incbi", "incbin", ".include", ".incbln .inc bin", "nnnnnnnnn"] {
-            assert!(!names_binary_file(text.as_bytes()), "{text}");
+        for text in [
+            "",
+            ".incbi",
+            "incbin",
+            "include",
+            "#include <x>",
+            "p.include_dirs = q.includes;",
+            ".incbins",
+            ".incbln .inc bin",
+            "nnnnnnnnn",
+        ] {
+            assert!(!makes_assembler_read(text.as_bytes()), "{text}");
         }
-        for offset in 0..30 {
-            let text = [vec![b'i'; offset], b".incbin".to_vec(), vec![b'n'; 5]].concat();
-            assert!(names_binary_file(&text), "{offset}");
+        for directive in READING {
+            for offset in 0..30 {
+                let text = [&vec![b'i'; offset], directive, &[b' '; 5]].concat();
+                assert!(makes_assembler_read(&text), "{offset}");
+            }
         }
     }
 
@@ -222,7 +255,7 @@ mod tests {
     #[test]
     fn yields_what_was_written() {
         assert_eq!(run("echo int x").unwrap().source, b"int x\n");
-        assert!(matches!(run("echo .incbin"), Err(PreprocessFailure::IncludesBinary)));
+        assert!(matches!(run("echo .incbin"), Err(PreprocessFailure::ReadsFile)));
     }
 
     #[test]
