@@ -74,11 +74,8 @@ impl Display for Failure {
             Self::Nowhere(nowhere) => write!(f, "{nowhere}"),
             Self::HostsFailed { host } => write!(f, "no other host is left after {host}"),
             Self::Preprocess(failure) => match failure {
-                PreprocessFailure::Reported { code, .. } => {
-                    write!(f, "the preprocessor reported an error, exit code {code}")
-                }
-                PreprocessFailure::Silent { code } => {
-                    write!(f, "the preprocessor failed silently, exit code {code}")
+                PreprocessFailure::Failed { code } => {
+                    write!(f, "the preprocessor failed, exit code {code}")
                 }
                 PreprocessFailure::Io { during, error } => write!(f, "{during} failed: {error}"),
                 PreprocessFailure::ReadsFile => {
@@ -181,10 +178,6 @@ fn conclude(session: &Session<'_>, places: &mut Places<'_>, failure: Failure) ->
     let log = session.log;
     let fallback_forbidden = !session.env.fallback;
     let (detour, weight) = match &failure {
-        Failure::Preprocess(PreprocessFailure::Reported { code, said }) => {
-            show(said);
-            return *code;
-        }
         Failure::RemoteError { reply, said, source, .. } => {
             if fallback_forbidden || session.env.skip_local_retry {
                 log.info(format_args!("ERROR: {failure}"));
@@ -201,6 +194,8 @@ fn conclude(session: &Session<'_>, places: &mut Places<'_>, failure: Failure) ->
         Failure::Nowhere(Nowhere::Agent(place)) if place.listed => {
             (Detour::Planned, Weight::Compile)
         }
+        // A compiler may succeed where its preprocessor fails, with a header that exists only in
+        // compiled form; and where it fails too, its own words are what the user reads.
         Failure::Nowhere(Nowhere::Localhost)
         | Failure::Preprocess(_)
         | Failure::TooLong(_)

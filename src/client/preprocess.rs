@@ -1,7 +1,7 @@
 //! The local half of a distributed job: the compiler's preprocessor makes one self-contained text.
 
 use std::fs::{self, File};
-use std::io::{self, IsTerminal, Read, Seek, Write};
+use std::io::{self, Read, Seek, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -17,22 +17,15 @@ pub(super) struct Payload {
     /// The preprocessed source.
     pub(super) source: Vec<u8>,
     /// What the preprocessor said, not yet shown: shown with the result, or not at all if the
-    /// compiler is run here after all and says it again. Empty if it spoke on a terminal.
+    /// compiler is run here after all and says it again.
     pub(super) said: Vec<u8>,
 }
 
 /// Why there is nothing to send.
 #[derive(Debug)]
 pub(super) enum PreprocessFailure {
-    /// The preprocessor found an error and said so: that is the result of the command.
-    Reported {
-        /// Its exit code.
-        code: u8,
-        /// What it said, not yet shown.
-        said: Vec<u8>,
-    },
-    /// It failed without a word, or by a signal.
-    Silent {
+    /// It found an error, or died.
+    Failed {
         /// Its exit code, as a shell reports it.
         code: u8,
     },
@@ -90,26 +83,11 @@ impl Preprocessor {
     pub(super) fn finish(self) -> Result<Payload, PreprocessFailure> {
         let io_error = |during| move |error| PreprocessFailure::Io { during, error };
         let status = self.running.wait().map_err(io_error("waiting for the preprocessor"))?;
-        let on_terminal = self.said.is_none();
-        let said = match self.said {
-            Some(file) => {
-                read_back(file).map_err(io_error("reading the preprocessor's messages"))?
-            }
-            None => Vec::new(),
-        };
-        if !status.success()
-            && let Err(error) = has_room(&self.output)
-        {
-            // It says so, but not of what the user's own command would have done.
-            return Err(io_error("keeping the preprocessed source")(error));
+        if !status.success() {
+            return Err(PreprocessFailure::Failed { code: exit_code(status) });
         }
-        match (status.success(), exit_code(status)) {
-            (true, _) => {}
-            (false, code) if status.code().is_some() && (on_terminal || !said.is_empty()) => {
-                return Err(PreprocessFailure::Reported { code, said });
-            }
-            (false, code) => return Err(PreprocessFailure::Silent { code }),
-        }
+        let said = self.said.map_or(Ok(Vec::new()), read_back);
+        let said = said.map_err(io_error("reading the preprocessor's messages"))?;
         let source = read_back(self.output).map_err(io_error("reading the preprocessed source"))?;
         checked(Payload { source, said })
     }
@@ -144,21 +122,13 @@ fn output_file(place: Workplace<'_>) -> io::Result<File> {
     tempfile::tempfile_in(place.dir)
 }
 
-/// Keeps what `command` will say until it is known whether it has to be said. A terminal is left
-/// to it: it decides about colours by that, and messages appear as they come.
+/// Keeps what `command` will say until it is known whether it has to be said, from a terminal too:
+/// what the compiler says when it is run here after all would stand there twice.
 fn hold_back_stderr(command: &mut Command) -> Option<File> {
-    if io::stderr().is_terminal() {
-        return None;
-    }
     let memory = memfd_create(c"distcc-stderr", MFdFlags::MFD_CLOEXEC).ok()?;
     let file = File::from(memory);
     command.stderr(file.try_clone().ok()?);
     Some(file)
-}
-
-/// Whether something can be added to the file; its content is lost.
-fn has_room(mut file: &File) -> io::Result<()> {
-    file.write_all(&[0; 4096])
 }
 
 fn read_back(mut file: File) -> io::Result<Vec<u8>> {
@@ -259,11 +229,14 @@ mod tests {
     }
 
     #[test]
-    fn tells_a_reported_error_from_a_silent_one() {
-        let silent = run("kill -KILL $$");
-        assert!(matches!(silent, Err(PreprocessFailure::Silent { code: 137 })), "{silent:?}");
-        let reported = run("echo bad >&2; exit 4");
-        assert!(matches!(reported, Err(PreprocessFailure::Reported { code: 4, .. })));
+    fn what_fails_has_nothing_to_say() {
+        for (script, code) in [("kill -KILL $$", 137), ("echo bad >&2; exit 4", 4)] {
+            let failure = run(script).unwrap_err();
+            assert!(
+                matches!(failure, PreprocessFailure::Failed { code: found } if found == code),
+                "{script}: {failure:?}"
+            );
+        }
     }
 
     #[test]

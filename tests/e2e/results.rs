@@ -64,6 +64,42 @@ fn a_compilers_error_is_shown_once_and_its_exit_code_kept() {
 }
 
 #[test]
+fn a_header_that_exists_only_precompiled_is_used_as_here() {
+    let bench = Bench::new();
+    bench.write("p.h", "int x;\n");
+    bench.write("x.c", "#include \"p.h\"\nint *y = &x;\n");
+    let Some(server) = StockServer::start_v4(&bench) else { return };
+    let made = bench.program("gcc".as_ref(), "").args(["p.h", "-o", "p.h.gch"]).status();
+    assert!(made.unwrap().success());
+    fs::remove_file(bench.path("work/p.h")).unwrap();
+    let (output, log) = bench.run(&server.token, &["gcc", "-c", "x.c"]);
+    assert_eq!(output.status.code(), Some(0), "{log}");
+    assert_eq!(text(&output.stderr), "");
+    assert!(!bench.read("x.o").is_empty());
+    bench.assert_tidy();
+}
+
+#[test]
+fn a_terminal_shows_every_message_once() {
+    let bench = Bench::new();
+    bench.write("e.c", "#warning first\n#error nope\n");
+    bench.write("x.c", "#warning first\nint x = ;\n");
+    let Some(server) = StockServer::start_v4(&bench) else { return };
+    let distcc = env!("CARGO_BIN_EXE_distcc");
+    for source in ["e.c", "x.c"] {
+        let on_terminal = |compiler: &str| {
+            let words = format!("{compiler} -c {source}");
+            let mut script = bench.program("script".as_ref(), &server.token);
+            let output = script.args(["-qefc", &words, "/dev/null"]).output().unwrap();
+            (output.status.code(), text(&output.stdout))
+        };
+        let there = on_terminal(&format!("{distcc} gcc"));
+        assert_eq!(there, on_terminal("gcc"));
+        assert_eq!(there.0, Some(1));
+    }
+}
+
+#[test]
 fn warnings_of_preprocessor_and_compiler_come_once_and_in_order() {
     let bench = Bench::new();
     bench.write("x.c", "#warning first\nint f(void) { int second; return second; }\n");
