@@ -112,18 +112,26 @@ pub(super) fn run(session: &Session<'_>) -> u8 {
         return code;
     }
     let mut places = Places::new(session.env, session.log);
+    match contained(&mut places, |places| attempt(session, places)) {
+        Ok(code) => code,
+        Err(failure) => conclude(session, &mut places, failure),
+    }
+}
+
+/// Does `work`. A defect of ours in it becomes a failure, and what was held is given back: the
+/// local run that follows would wait for a slot that we hold ourselves.
+fn contained(
+    places: &mut Places<'_>,
+    work: impl FnOnce(&mut Places<'_>) -> Result<u8, Failure>,
+) -> Result<u8, Failure> {
     // The default hook would report a defect on standard error, where a build's output is read.
     panic::set_hook(Box::new(|_| ()));
-    let outcome = panic::catch_unwind(AssertUnwindSafe(|| attempt(session, &mut places)));
+    let outcome = panic::catch_unwind(AssertUnwindSafe(|| work(places)));
     let _ = panic::take_hook();
-    match outcome {
-        Ok(Ok(code)) => code,
-        Ok(Err(failure)) => conclude(session, &mut places, failure),
-        Err(payload) => {
-            let mut places = Places::new(session.env, session.log);
-            conclude(session, &mut places, Failure::Panicked(panic_text(&*payload)))
-        }
-    }
+    outcome.unwrap_or_else(|payload| {
+        places.give_back();
+        Err(Failure::Panicked(panic_text(&*payload)))
+    })
 }
 
 /// The command's way to another machine, if it may travel.
@@ -454,4 +462,54 @@ impl Job<'_> {
 
 fn job_fails(failure: PreprocessFailure) -> Mishap {
     Mishap::Job(Failure::Preprocess(failure))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::Read;
+    use std::os::unix::net::UnixListener;
+    use std::thread;
+
+    use crate::settings::env::Environment;
+    use crate::wire::control::{AGENT_PROTOCOL, AgentMessage, LocalPlace, LocalPurpose, frame};
+
+    use super::super::log::{Log, LogSettings};
+    use super::super::place;
+    use super::*;
+
+    /// Grants one slot; true if the client gives it back before long.
+    fn agent(listener: &UnixListener) -> bool {
+        let (mut stream, _) = listener.accept().unwrap();
+        let slot = LocalPlace { reason: String::new(), warnings: Vec::new(), listed: false };
+        let welcome = AgentMessage::Welcome { protocol: AGENT_PROTOCOL };
+        for message in [welcome, AgentMessage::Local(slot)] {
+            stream.write_all(&frame(&message).unwrap()).unwrap();
+        }
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        stream.read_to_end(&mut Vec::new()).is_ok()
+    }
+
+    #[test]
+    fn a_defect_gives_every_place_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let env = Environment::from_lookup(|name| match name {
+            "DISTCC_DIR" => Some(dir.path().into()),
+            "DISTCC_AGENT" => Some("off".into()),
+            _ => None,
+        });
+        let socket = place::socket(&env).unwrap();
+        fs::create_dir_all(socket.parent().unwrap()).unwrap();
+        let listener = UnixListener::bind(&socket).unwrap();
+        let agent = thread::spawn(move || agent(&listener));
+        let log = Log::open(&LogSettings::default());
+        let mut places = Places::new(&env, &log);
+        let outcome = contained(&mut places, |places| {
+            places.local(LocalPurpose::Compile);
+            panic!("a defect");
+        });
+        assert_eq!(outcome.unwrap_err().to_string(), "internal error: a defect");
+        assert!(agent.join().unwrap(), "the slot is still held");
+        drop(places);
+    }
 }

@@ -110,6 +110,11 @@ impl<'a> Places<'a> {
         }
     }
 
+    /// Holds nothing any more.
+    pub(super) fn give_back(&mut self) {
+        *self = Self::new(self.env, self.log);
+    }
+
     /// Waits for a place for a job that may travel. `avoid` are the keys of hosts where it failed.
     pub(super) fn remote(
         &mut self,
