@@ -29,9 +29,6 @@ const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const KEEPALIVE_PROBES: u32 = 4;
 
-/// Bytes that nobody acknowledges for this long end the connection.
-const UNACKNOWLEDGED: Duration = Duration::from_secs(30);
-
 /// Bytes read at once.
 const READ_SIZE: usize = 64 << 10;
 
@@ -199,6 +196,8 @@ fn broken_while_waiting(error: io::Error) -> HostFailure {
     HostFailure::Broken { during: "waiting for the answer", error }
 }
 
+/// There is no `TCP_USER_TIMEOUT`: it would also end a connection whose peer acknowledges but has
+/// no room, as a stock server's backlog does while all of its children are busy.
 fn connect(addr: &SocketAddr, stall: Duration) -> io::Result<TcpStream> {
     let stream = TcpStream::connect_timeout(addr, CONNECT_DEADLINE)?;
     stream.set_nodelay(true)?;
@@ -210,7 +209,6 @@ fn connect(addr: &SocketAddr, stall: Duration) -> io::Result<TcpStream> {
         .with_retries(KEEPALIVE_PROBES);
     let socket = SockRef::from(&stream);
     socket.set_tcp_keepalive(&keepalive)?;
-    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED))?;
     Ok(stream)
 }
 
@@ -277,6 +275,17 @@ mod tests {
     fn nonsense_is_named() {
         let reply = exchange_with(true, |stream| answer(stream, b"HTTP/1.0 200 OK\r\n\r\n"));
         assert!(matches!(reply, Err(HostFailure::Nonsense(_))), "{reply:?}");
+    }
+
+    #[test]
+    fn only_the_stall_deadline_ends_a_wait_for_a_peer_that_acknowledges() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let addr = listener.local_addr().unwrap();
+        let connection = Connection::open(&[addr], STALL).unwrap();
+        let socket = SockRef::from(&connection.stream);
+        assert_eq!(socket.tcp_user_timeout().unwrap(), None);
+        assert!(socket.keepalive().unwrap());
+        assert_eq!(connection.stream.read_timeout().unwrap(), Some(STALL));
     }
 
     #[test]
