@@ -2,3 +2,4 @@
 
 pub(crate) mod exit;
 pub(crate) mod node;
+pub(crate) mod stand_in;

@@ -11,6 +11,8 @@ use std::process::Command;
 
 use nix::unistd::{AccessFlags, access};
 
+use crate::base::stand_in::stand_in;
+
 /// The file that is run for a command, and what it is called then.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Compiler {
@@ -23,8 +25,8 @@ pub(super) struct Compiler {
 impl Compiler {
     /// The compiler that `name` means; `None` if there is none.
     ///
-    /// Files that are only another name of distcc or ccache are passed over: they would come back
-    /// to us, or hide which compiler the job is for.
+    /// Files that are only another name of distcc, ccache and the like are passed over: they would
+    /// come back to us, or hide which compiler the job is for.
     pub(super) fn find(name: &OsStr, search_path: &OsStr) -> Option<Self> {
         if name.as_bytes().contains(&b'/') {
             let path = env::current_dir().ok()?.join(name);
@@ -76,18 +78,16 @@ pub(super) fn leads_to_us(path: &Path) -> bool {
         (Ok(ours), Ok(theirs)) => (ours.dev(), ours.ino()) == (theirs.dev(), theirs.ino()),
         _ => false,
     };
-    file_name(&file).starts_with(b"distcc") || env::current_exe().is_ok_and(is_ours)
+    stands_in(&file) == Some("distcc") || env::current_exe().is_ok_and(is_ours)
 }
 
-/// True for a file that is distcc or ccache, by whatever name.
+/// True for a file that stands in for a compiler, by whatever name.
 fn is_masquerade(path: &Path) -> bool {
-    let is_ccache =
-        || fs::canonicalize(path).is_ok_and(|file| file_name(&file).starts_with(b"ccache"));
-    leads_to_us(path) || is_ccache()
+    fs::canonicalize(path).is_ok_and(|file| stands_in(&file).is_some()) || leads_to_us(path)
 }
 
-fn file_name(path: &Path) -> &[u8] {
-    path.file_name().map_or(b"", |name| name.as_bytes())
+fn stands_in(file: &Path) -> Option<&'static str> {
+    file.file_name().and_then(stand_in)
 }
 
 #[cfg(test)]
@@ -134,6 +134,17 @@ mod tests {
         assert_eq!(plain.arg0, "gcc");
         let root = fs::canonicalize(dir.path()).unwrap();
         assert_eq!(plain.file(), root.join("bin/gcc-12"));
+    }
+
+    #[test]
+    fn passes_over_every_program_that_stands_in_for_a_compiler() {
+        for program in ["ccache-4.8", "sccache", "icecc"] {
+            let file = format!("bin/{program}");
+            let target = format!("../{file}");
+            let dir = tree(&[("masq/gcc", target.as_str())], &[file.as_str(), "real/gcc"]);
+            let found = find(dir.path(), &["masq", "real"]).unwrap();
+            assert_eq!(found.path, dir.path().join("real/gcc"), "{program}");
+        }
     }
 
     #[test]

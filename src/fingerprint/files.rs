@@ -10,9 +10,8 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{AccessFlags, access};
 use sha2::{Digest, Sha256};
 
-/// Programs that stand in for a compiler and look for the real one themselves. A link to one of
-/// them is looked through.
-const MASQUERADES: [&str; 4] = ["distcc", "ccache", "sccache", "icecc"];
+use crate::base::stand_in::stand_in;
+
 /// Digests kept in memory: a machine with more compilers reads some files twice.
 const MAX_DIGESTS: usize = 512;
 
@@ -107,8 +106,7 @@ pub(crate) fn find_compiler(name: &OsStr, dirs: &[PathBuf]) -> Option<PathBuf> {
 /// The program that only stands in for a compiler, if `path` leads to one.
 pub(crate) fn masquerade(path: &Path) -> Option<&'static str> {
     let file = fs::canonicalize(path).ok()?;
-    let name = file.file_name()?;
-    MASQUERADES.into_iter().find(|program| name == *program)
+    stand_in(file.file_name()?)
 }
 
 /// SHA-256 of files, each read once as long as it stays the same file.

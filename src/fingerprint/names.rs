@@ -1,11 +1,13 @@
 //! Names of compilers, `[PREFIX-]STEM[-VERSION]`. Pure.
 
+use crate::base::stand_in::stand_in;
+
 use super::Family;
 
 const STEMS: [&str; 6] = ["gcc", "g++", "cc", "c++", "clang", "clang++"];
-/// Programs called `X-gcc` that are no compiler for a target X: POSIX front ends that choose another
-/// language standard, and programs that stand in for a compiler.
-const NOT_TARGETS: [&str; 7] = ["c89", "c99", "c11", "ccache", "distcc", "sccache", "color"];
+/// Programs called `X-gcc` that are no compiler for a target X, beside those that stand in for one:
+/// POSIX front ends that choose another language standard.
+const NOT_TARGETS: [&str; 4] = ["c89", "c99", "c11", "color"];
 
 /// The parts of a compiler's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +28,7 @@ impl<'a> CompilerName<'a> {
         // `-gcc` has a prefix that is empty, which is no target.
         if !STEMS.contains(&stem)
             || NOT_TARGETS.contains(&prefix)
+            || stand_in(prefix.as_ref()).is_some()
             || (unversioned.contains('-') && prefix.is_empty())
         {
             return None;
