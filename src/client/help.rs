@@ -11,7 +11,7 @@ const OPTIONS: &[Entry] = &[
     ("--version", "the version"),
     ("--show-hosts", "the hosts that jobs may go to, one a line"),
     ("--show-hosts --why [COMPILER...]", "every host, may it be used, and why or why not"),
-    ("-j", "how many jobs all hosts take together, for make -j"),
+    ("-j", "how many jobs all hosts take together, at least the cores here"),
 ];
 
 const HOST_FORMS: &[Entry] = &[

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 
 use crate::settings::env::Environment;
 use crate::settings::hosts::{self, HostEntry, HostList};
+use crate::sys::cores;
 use crate::wire::control::{CompilerQuery, HostLine, HostsAnswer, HostsText, ShowRequest};
 
 use super::agent_link::{AgentError, AgentLink};
@@ -71,14 +72,18 @@ impl Hosts<'_> {
         }
     }
 
-    /// `-j`: the slots of all hosts together.
+    /// `-j`: the slots of all hosts together. As much as this machine takes by itself is always
+    /// right, since what finds no host is compiled here: `make -j$(distcc -j)` needs a number.
     pub(super) fn concurrency(&self) -> String {
-        let Some((text, list)) = self.read() else { return String::new() };
-        let slots: u32 = match self.ask(&text, self.usual_compilers()) {
+        let slots = self.read().map_or(0, |(text, list)| self.remote_slots(&text, &list));
+        format!("{}\n", slots.max(u32::from(cores::usable())))
+    }
+
+    fn remote_slots(&self, text: &HostsText, list: &HostList) -> u32 {
+        match self.ask(text, self.usual_compilers()) {
             Ok(answer) => answer.lines.iter().filter(|line| counts(line)).map(slots).sum(),
             Err(_) => list.entries.iter().map(slots_of).sum(),
-        };
-        format!("{slots}\n")
+        }
     }
 
     fn read(&self) -> Option<(HostsText, HostList)> {

@@ -1,7 +1,7 @@
 //! The ways to call the client, and what it does by itself.
 
 use std::os::unix::fs::symlink;
-use std::{env, fs};
+use std::{env, fs, thread};
 
 use crate::bench::{Bench, StockServer, text};
 
@@ -119,8 +119,8 @@ fn questions_about_itself_are_answered() {
     let bench = Bench::new();
     let (output, _) = bench.run("a:1/3 [::1]/2,lzo localhost", &["--show-hosts"]);
     assert_eq!(text(&output.stdout), "a:1/3\n[::1]/2,lzo\nlocalhost/2\n");
-    let (output, _) = bench.run("a:1/3 [::1]/2,lzo localhost", &["-j"]);
-    assert_eq!(text(&output.stdout), "7\n");
+    let (output, _) = bench.run("a:1/300 [::1]/2,lzo localhost", &["-j"]);
+    assert_eq!(text(&output.stdout), "304\n");
     for word in ["--help", "--version"] {
         let (output, _) = bench.run("", &[word]);
         assert!(output.status.success() && output.stdout.ends_with(b"\n"));
@@ -128,4 +128,18 @@ fn questions_about_itself_are_answered() {
     }
     let (output, _) = bench.run("", &[]);
     assert_eq!(output.status.code(), Some(101));
+}
+
+#[test]
+fn make_is_told_at_least_the_cores_of_this_machine() {
+    let bench = Bench::new();
+    let cores = thread::available_parallelism().unwrap();
+    for hosts in ["", "+zeroconf", "beech:1/0", "bee:ch:port"] {
+        let (output, _) = bench.run(hosts, &["-j"]);
+        assert_eq!(text(&output.stdout), format!("{cores}\n"), "{hosts:?}");
+        assert!(output.status.success());
+    }
+    let mut unset = bench.distcc("");
+    let output = unset.env_remove("DISTCC_HOSTS").arg("-j").output().unwrap();
+    assert!(text(&output.stdout).trim().parse::<usize>().unwrap() >= cores.get());
 }
