@@ -4,6 +4,7 @@ use std::env::consts::ARCH;
 use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
 
+use crate::base::exit;
 use crate::settings::env::Environment;
 use crate::settings::hosts::{self, HostEntry, HostList};
 use crate::sys::cores;
@@ -41,18 +42,28 @@ pub(super) struct Hosts<'a> {
 }
 
 impl Hosts<'_> {
-    /// `--show-hosts`: one host a line, as it would stand in a host list.
-    pub(super) fn show(&self) -> String {
-        let Some((text, list)) = self.read() else { return String::new() };
-        match self.ask(&text, self.usual_compilers()) {
-            Ok(answer) => render_plain(&answer),
-            Err(_) => list.entries.iter().map(|entry| token(entry) + "\n").collect(),
+    /// `--show-hosts`: one host a line, as it would stand in a host list. The exit code.
+    pub(super) fn show(&self) -> u8 {
+        let Some((text, list)) = self.read() else { return exit::GENERAL };
+        let error = match self.ask(&text, self.usual_compilers()) {
+            Ok(answer) => {
+                print(&render_plain(&answer));
+                return 0;
+            }
+            Err(error) => error,
+        };
+        print(&list.entries.iter().map(|entry| token(entry) + "\n").collect::<String>());
+        if !list.entries.contains(&HostEntry::Zeroconf) {
+            return 0;
         }
+        self.log.error(format_args!("only the agent finds hosts, and not now: {error}"));
+        exit::GENERAL
     }
 
-    /// `--show-hosts --why`: the verdict on every host for every compiler, and what decided.
-    pub(super) fn explain(&self, names: &[OsString]) -> String {
-        let Some((text, _)) = self.read() else { return String::new() };
+    /// `--show-hosts --why`: the verdict on every host for every compiler, and what decided. The
+    /// exit code.
+    pub(super) fn explain(&self, names: &[OsString]) -> u8 {
+        let Some((text, _)) = self.read() else { return exit::GENERAL };
         let mut compilers = Vec::new();
         for name in names {
             match self.compiler(name) {
@@ -64,10 +75,13 @@ impl Hosts<'_> {
             compilers = self.usual_compilers();
         }
         match self.ask(&text, compilers) {
-            Ok(answer) => render_why(&answer),
+            Ok(answer) => {
+                print(&render_why(&answer));
+                0
+            }
             Err(error) => {
                 self.log.error(format_args!("only the agent knows why, and not now: {error}"));
-                String::new()
+                exit::GENERAL
             }
         }
     }

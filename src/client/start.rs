@@ -36,8 +36,8 @@ fn answer(env: &Environment, log: &Log) -> u8 {
     match understand(env::args_os().collect(), &env.path) {
         Request::Help => print(&help::text()),
         Request::Version => print(&version()),
-        Request::ShowHosts { why: false, .. } => print(&hosts.show()),
-        Request::ShowHosts { why: true, compilers } => print(&hosts.explain(&compilers)),
+        Request::ShowHosts { why: false, .. } => return hosts.show(),
+        Request::ShowHosts { why: true, compilers } => return hosts.explain(&compilers),
         Request::Concurrency => print(&hosts.concurrency()),
         Request::ScanIncludes => {
             // In the original's words, which its own tests look for.

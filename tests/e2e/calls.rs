@@ -143,3 +143,19 @@ fn make_is_told_at_least_the_cores_of_this_machine() {
     let output = unset.env_remove("DISTCC_HOSTS").arg("-j").output().unwrap();
     assert!(text(&output.stdout).trim().parse::<usize>().unwrap() >= cores.get());
 }
+
+#[test]
+fn a_question_that_only_an_agent_could_answer_fails_without_one() {
+    let bench = Bench::new();
+    for (hosts, words, code, shown) in [
+        ("a:1", &["--show-hosts"][..], 0, "a:1\n"),
+        ("a:1 +zeroconf", &["--show-hosts"], 100, "a:1\n+zeroconf\n"),
+        ("a:1", &["--show-hosts", "--why"], 100, ""),
+    ] {
+        let output = bench.distcc(hosts).args(words).output().unwrap();
+        let stderr = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{hosts} {words:?}: {stderr}");
+        assert_eq!(text(&output.stdout), shown);
+        assert_eq!(stderr.contains("only the agent"), code != 0, "{stderr}");
+    }
+}
