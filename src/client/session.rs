@@ -60,14 +60,19 @@ pub(super) fn query(compiler: &Compiler, name: &OsStr, search_path: &OsStr) -> C
 
 /// The host list in force, if there is one.
 pub(super) fn read_hosts(env: &Environment, log: &Log) -> Option<HostsText> {
-    let Some(hosts) = hosts_file::load(env) else {
-        log.warning(format_args!(
-            "no hostlist is set; can't distribute work (DISTCC_HOSTS=+zeroconf finds hosts)"
-        ));
-        return None;
-    };
-    let hosts_file::HostsText { origin, text } = hosts;
-    Some(HostsText { origin, text })
+    match hosts_file::load(env) {
+        Ok(Some(hosts_file::HostsText { origin, text })) => Some(HostsText { origin, text }),
+        Ok(None) => {
+            log.warning(format_args!(
+                "no hostlist is set; can't distribute work (DISTCC_HOSTS=+zeroconf finds hosts)"
+            ));
+            None
+        }
+        Err(unreadable) => {
+            log.warning(format_args!("cannot read {unreadable}; can't distribute work"));
+            None
+        }
+    }
 }
 
 /// Reports what is wrong with a host list.

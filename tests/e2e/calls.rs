@@ -92,6 +92,18 @@ fn a_faulty_hosts_file_is_named_with_its_line() {
 }
 
 #[test]
+fn a_hosts_file_that_cannot_be_read_is_named() {
+    let bench = Bench::new();
+    bench.write("x.c", SOURCE);
+    fs::create_dir(bench.path("distcc/hosts")).unwrap();
+    let mut command = bench.distcc("");
+    let output = command.env_remove("DISTCC_HOSTS").args(["gcc", "-c", "x.c"]).output().unwrap();
+    assert!(output.status.success());
+    let stderr = text(&output.stderr);
+    assert!(stderr.contains("distcc/hosts: Is a directory"), "{stderr}");
+}
+
+#[test]
 fn a_log_that_cannot_be_opened_does_not_stop_the_compile() {
     let bench = Bench::new();
     bench.write("x.c", SOURCE);
