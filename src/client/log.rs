@@ -1,7 +1,7 @@
 //! What the client says to its user: lines `distcc[PID] ...` as the original writes them (3.4,
 //! `trace.c`); scripts read some of them. Nothing is formatted that nobody reads.
 
-use std::fmt::Arguments;
+use std::fmt::{self, Arguments, Display, Formatter};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -77,12 +77,7 @@ impl Log {
     /// Writes a line.
     pub(super) fn line(&self, level: Level, text: Arguments<'_>) {
         if self.enabled(level) {
-            let prefix = match level {
-                Level::Debug | Level::Info => "",
-                Level::Detour | Level::Warning => "Warning: ",
-                Level::Error => "ERROR: ",
-            };
-            self.write(&format!("distcc[{}] {prefix}{text}\n", process::id()));
+            self.write(&format!("{}\n", Line { level, text }));
         }
     }
 
@@ -113,9 +108,18 @@ impl Log {
 
     /// Like [`Log::error`], and on standard error even when the log is a file.
     pub(super) fn error_to_user(&self, text: Arguments<'_>) {
-        self.error(text);
+        self.line_to_user(Level::Error, text);
+    }
+
+    /// Like [`Log::warning`], and on standard error even when the log is a file.
+    pub(super) fn warning_to_user(&self, text: Arguments<'_>) {
+        self.line_to_user(Level::Warning, text);
+    }
+
+    fn line_to_user(&self, level: Level, text: Arguments<'_>) {
+        self.line(level, text);
         if self.apart {
-            let _ = writeln!(io::stderr(), "distcc[{}] ERROR: {text}", process::id());
+            let _ = writeln!(io::stderr(), "{}", Line { level, text });
         }
     }
 
@@ -126,6 +130,23 @@ impl Log {
             Some(file) => (&mut &*file).write_all(line.as_bytes()),
             None => io::stderr().write_all(line.as_bytes()),
         };
+    }
+}
+
+/// A line as it is written, without its end.
+struct Line<'a> {
+    level: Level,
+    text: Arguments<'a>,
+}
+
+impl Display for Line<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let prefix = match self.level {
+            Level::Debug | Level::Info => "",
+            Level::Detour | Level::Warning => "Warning: ",
+            Level::Error => "ERROR: ",
+        };
+        write!(f, "distcc[{}] {prefix}{}", process::id(), self.text)
     }
 }
 

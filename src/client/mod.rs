@@ -14,6 +14,7 @@ mod help;
 mod invocation;
 mod local;
 mod log;
+mod once;
 mod pipeline;
 mod place;
 mod preprocess;

@@ -6,12 +6,13 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process;
+use std::time::Duration;
 
 use nix::unistd::getuid;
 
 use crate::settings::agent_socket;
 use crate::settings::env::Environment;
-use crate::settings::hosts::HostList;
+use crate::settings::hosts::{HostEntry, HostList};
 use crate::sys::locks::FileLock;
 use crate::wire::control::{
     CompilerQuery, HostsText, JobReport, LocalPlace, LocalPurpose, PlaceRequest, Placement,
@@ -19,11 +20,17 @@ use crate::wire::control::{
 
 use super::agent_link::{AgentError, AgentLink, Grant};
 use super::log::Log;
+use super::once;
 use super::session::report_problems;
 use super::static_hosts::{Choice, ChosenHost, SlotFiles, StaticHosts, resolve};
 
 /// The system's policy; `$DISTCC_POLICY` and `$DISTCC_DIR/policy.toml` come before it.
 const SYSTEM_POLICY: &str = "/etc/distcc/policy.toml";
+
+/// The file below `DISTCC_DIR` that remembers when the user was told that there is no agent, and
+/// how often that is worth a line.
+const NO_AGENT_STAMP: &str = "no-agent-told";
+const NO_AGENT_PERIOD: Duration = Duration::from_secs(3600);
 
 /// Why no host can take a job.
 #[derive(Debug)]
@@ -94,6 +101,8 @@ pub(super) struct Places<'a> {
     local_granted: bool,
     /// `--localslots` and `--localslots_cpp`.
     limits: (Option<u16>, Option<u16>),
+    /// Why the agent could not be asked the last time.
+    no_agent: Option<AgentError>,
 }
 
 impl<'a> Places<'a> {
@@ -107,6 +116,7 @@ impl<'a> Places<'a> {
             local: None,
             local_granted: false,
             limits: (None, None),
+            no_agent: None,
         }
     }
 
@@ -152,10 +162,15 @@ impl<'a> Places<'a> {
         list: &HostList,
         avoid: &[u64],
     ) -> Result<Placement, Nowhere> {
-        if let Some(policy) = existing_policy(self.env) {
+        let is_first = !matches!(self.source, Source::Files(_));
+        let policy = existing_policy(self.env);
+        if is_first && list.entries.contains(&HostEntry::Zeroconf) {
+            self.warn_of_no_agent(list, policy.is_some());
+        }
+        if let Some(policy) = policy {
             return Err(Nowhere::PolicyWithoutAgent { policy });
         }
-        if !matches!(self.source, Source::Files(_)) {
+        if is_first {
             report_problems(text, list, self.log);
             let seed = u64::from(process::id());
             let hosts = StaticHosts::new(list, self.env.backoff_period, seed);
@@ -186,6 +201,22 @@ impl<'a> Places<'a> {
             self.local = self.slot_for(LocalPurpose::Preprocess);
             return Ok(placement);
         }
+    }
+
+    /// Without an agent `+zeroconf` finds nothing, which the user would notice by slow builds only.
+    fn warn_of_no_agent(&self, list: &HostList, has_policy: bool) {
+        let (Some(why), true) = (&self.no_agent, self.env.may_start_agent) else { return };
+        let stamp = self.env.distcc_dir.as_ref().map(|dir| dir.join(NO_AGENT_STAMP));
+        if stamp.is_some_and(|stamp| !once::is_due(&stamp, NO_AGENT_PERIOD)) {
+            return;
+        }
+        let is_host = |entry: &HostEntry| matches!(entry, HostEntry::Tcp(_));
+        let effect = if !has_policy && list.entries.iter().any(is_host) {
+            "+zeroconf finds no hosts"
+        } else {
+            "everything is compiled here"
+        };
+        self.log.warning_to_user(format_args!("cannot start the agent ({why}): {effect}"));
     }
 
     /// The next host with its addresses, if its name has any.
@@ -219,7 +250,7 @@ impl<'a> Places<'a> {
         if let Source::Agent(link) = &mut self.source
             && let Err(error) = link.preprocessed()
         {
-            self.agent_lost(&error);
+            self.agent_lost(error);
         }
     }
 
@@ -242,7 +273,7 @@ impl<'a> Places<'a> {
             Source::None => return,
         };
         if let Err(error) = result {
-            self.agent_lost(&error);
+            self.agent_lost(error);
         }
     }
 
@@ -297,11 +328,14 @@ impl<'a> Places<'a> {
         if matches!(self.source, Source::Files(_)) {
             return None;
         }
-        let socket = socket(self.env)?;
+        let Some(socket) = socket(self.env) else {
+            self.agent_lost(AgentError::NoDirectory);
+            return None;
+        };
         if let Source::Agent(link) = &mut self.source {
             match ask(link) {
                 Ok(answer) => return Some(answer),
-                Err(error) => self.agent_lost(&error),
+                Err(error) => self.agent_lost(error),
             }
         } else if let Some(answer) = self.ask_new(AgentLink::connect(&socket), &ask) {
             return Some(answer);
@@ -328,15 +362,16 @@ impl<'a> Places<'a> {
                 Some(answer)
             }
             Err(error) => {
-                self.agent_lost(&error);
+                self.agent_lost(error);
                 None
             }
         }
     }
 
-    fn agent_lost(&mut self, error: &AgentError) {
+    fn agent_lost(&mut self, error: AgentError) {
         self.source = Source::None;
         self.log.debug(format_args!("cannot ask the agent: {error}"));
+        self.no_agent = Some(error);
     }
 
     fn show_warnings(&self, warnings: &[String]) {

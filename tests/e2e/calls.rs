@@ -171,3 +171,30 @@ fn a_question_that_only_an_agent_could_answer_fails_without_one() {
         assert_eq!(stderr.contains("only the agent"), code != 0, "{stderr}");
     }
 }
+
+#[test]
+fn zeroconf_without_any_agent_is_told_to_the_user_once() {
+    let bench = Bench::new();
+    bench.write("x.c", SOURCE);
+    bench.script("bin/distccd", "exit 7");
+    fs::copy(env!("CARGO_BIN_EXE_distcc"), bench.path("bin/distcc")).unwrap();
+    let said = |hosts: &str| {
+        let mut command = bench.program(&bench.path("bin/distcc"), hosts);
+        command.env_remove("DISTCC_AGENT").env("DISTCC_LOG", bench.path("log"));
+        let output = command.args(["gcc", "-c", "x.c"]).output().unwrap();
+        assert!(output.status.success());
+        text(&output.stderr)
+    };
+    assert_eq!(said("127.0.0.1:1"), "");
+    let first = said("+zeroconf");
+    let warning = "Warning: cannot start the agent (distccd --agent exited with 7): everything is \
+                   compiled here\n";
+    assert!(first.starts_with("distcc[") && first.ends_with(warning), "{first}");
+    assert_eq!(said("+zeroconf"), "");
+    fs::remove_file(bench.path("distcc/no-agent-told")).unwrap();
+    let listed = said("127.0.0.1:1 +zeroconf");
+    assert!(
+        listed.ends_with("(distccd --agent exited with 7): +zeroconf finds no hosts\n"),
+        "{listed}"
+    );
+}
