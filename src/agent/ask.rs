@@ -139,7 +139,7 @@ async fn converse_hello(stream: &mut TcpStream) -> io::Result<Option<HelloReply>
 
 /// `None`: the peer refused the job, or its answer is none of a compiler.
 async fn converse_probe(stream: &mut TcpStream, name: &str) -> io::Result<Option<Toolchain>> {
-    let argv = stock::probe_argv(name, Driver::of_name(name));
+    let argv = stock::probe_argv(name, Driver::of_program(name.as_bytes()));
     let mut request = encode_request_head(Protocol::Plain, &argv);
     let source = encode_source(Protocol::Plain, stock::PROBE_SOURCE);
     request.extend(source.map_err(|e| io::Error::other(format!("source of {} bytes", e.len)))?);

@@ -178,7 +178,7 @@ fn judge_stock(peer: &Peer, policy: &Policy, candidate: &Candidate, job: Job<'_>
             }
             Some(StockName::Absent) => absent.push(name),
             Some(StockName::Known(toolchain)) => {
-                let driver = Driver::of_name(&name);
+                let driver = Driver::of_program(name.as_bytes());
                 let toolchain = toolchain.as_ref().clone();
                 offered.push(Offered { names: vec![name], driver, toolchain });
                 let known = Inventory::Probed(&offered);

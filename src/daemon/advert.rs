@@ -11,7 +11,7 @@ use super::compilers::Inventory;
 use super::hello::FEATURES;
 use super::server::{Identity, Phase, reached};
 use crate::discovery::advertise::{AdvertisedService, Advertiser};
-use crate::discovery::txt::{Advert, DefaultCompiler};
+use crate::discovery::txt::Advert;
 use crate::discovery::{Error, Reach, interfaces};
 use crate::policy::access::AccessList;
 use crate::settings::daemon::host_triple;
@@ -55,10 +55,7 @@ fn describe(identity: &Identity, inventory: &Inventory) -> Advert {
         jobs: identity.jobs,
         distcc: env!("CARGO_PKG_VERSION").to_owned(),
         gnuhost: host_triple(),
-        cc: inventory
-            .cc
-            .as_ref()
-            .map(|cc| DefaultCompiler { version: cc.version.clone(), machine: cc.machine.clone() }),
+        cc: inventory.cc.clone(),
         feat: FEATURES.map(str::to_owned).to_vec(),
         compilers: Vec::new(),
     };

@@ -41,7 +41,7 @@ fn gcc_with(change: impl FnOnce(&mut Toolchain)) -> Toolchain {
 
 fn offer(names: &[&str], toolchain: Toolchain) -> Offered {
     let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
-    let driver = Driver::of_name(&names[0]);
+    let driver = Driver::of_program(names[0].as_bytes());
     Offered { names, driver, toolchain }
 }
 
