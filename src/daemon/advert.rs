@@ -15,6 +15,7 @@ use crate::discovery::txt::Advert;
 use crate::discovery::{Error, Reach, interfaces};
 use crate::policy::access::AccessList;
 use crate::settings::daemon::host_triple;
+use crate::sys::cores;
 
 /// Where we can be reached, and by whom.
 #[derive(Clone, Debug)]
@@ -50,7 +51,7 @@ fn describe(identity: &Identity, inventory: &Inventory) -> Advert {
     let offered: Vec<_> = inventory.found.iter().map(|found| found.offered.clone()).collect();
     let advert = Advert {
         id: identity.id,
-        cpus: identity.cores,
+        cpus: cores::online(),
         cores: identity.cores,
         jobs: identity.jobs,
         distcc: env!("CARGO_PKG_VERSION").to_owned(),
