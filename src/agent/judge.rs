@@ -112,7 +112,8 @@ pub(super) fn judge(
         return Judgement::excluded("this machine itself");
     }
     let candidate = candidate(peer, scene);
-    // A rule that needs no toolchain forbids a host before anything is asked of it.
+    // A rule that needs no toolchain forbids a host whatever it offers. Who it is, it was asked when
+    // it was heard of: the policies of clients yet to come are not known then.
     let outright = verdict::judge_host(policy, &candidate, None);
     if !outright.allowed && !candidate.addrs.is_empty() {
         return Judgement::excluded(outright.reason);
