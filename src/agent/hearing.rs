@@ -140,6 +140,9 @@ impl Books {
                 Change::Suspect(node) => {
                     // Anyone on the link can say goodbye for anyone: it goes if it is silent too.
                     if let Some(key) = self.discovered.get(&node).copied() {
+                        if let Some(peer) = self.peers.get_mut(&key) {
+                            peer.may_have_restarted();
+                        }
                         self.ask(key);
                     }
                 }

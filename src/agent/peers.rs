@@ -218,6 +218,12 @@ impl Peer {
         self.state = State::Stock;
     }
 
+    /// It may have been away for a moment. Only a server of ours tells by its hello whether it was;
+    /// of a stock one what its names stood for is forgotten.
+    pub(super) fn may_have_restarted(&mut self) {
+        self.stock_names.retain(|_, name| matches!(name, StockName::Asking));
+    }
+
     /// It did not answer, or failed in the middle of a job.
     pub(super) fn failed(&mut self, now: Instant, reason: String) {
         let pause = FIRST_RETRY.saturating_mul(1 << self.failures.min(5)).min(MAX_RETRY);

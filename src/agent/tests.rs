@@ -510,6 +510,24 @@ fn a_goodbye_is_believed_only_if_the_host_is_silent_too() {
 }
 
 #[test]
+fn a_stock_host_that_said_goodbye_is_asked_its_names_again_however_soon_it_is_back() {
+    let mut farm = Farm::new();
+    farm.job("+zeroconf");
+    farm.hears(up(2));
+    farm.answer_hellos(&[], &[2]);
+    let Some(Action::Probe(key, _, name)) = farm.todo.pop() else { panic!("not asked") };
+    farm.books.peer_probed(farm.now, key, name, Probed::Known(Box::new(gcc("12.2.0"))));
+    farm.collect();
+    assert_eq!(farm.answers.len(), 1, "placed");
+    farm.pass(SETTLED);
+    farm.hears(Heard::Gone { instance: "distcc@h2".to_owned() });
+    farm.hears(up(2));
+    farm.answer_hellos(&[], &[2]);
+    let job = farm.job("+zeroconf");
+    assert!(farm.local(job).contains("being asked what its gcc is"));
+}
+
+#[test]
 fn a_listed_localhost_takes_part_and_is_no_fallback() {
     let mut farm = Farm::new();
     let id = farm.job("localhost/1");
