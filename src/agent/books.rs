@@ -200,7 +200,7 @@ impl Books {
         match report {
             JobReport::Ran => return peer.ran(),
             JobReport::Abandoned => return,
-            JobReport::HostFailed { reason } => peer.failed(now, reason),
+            JobReport::HostFailed { reason } => peer.broke_a_job(now, reason),
             JobReport::Refused => peer.refused(now, name),
             JobReport::WrongCompiler { found } => peer.made_wrong_object(name, found),
         }

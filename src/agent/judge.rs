@@ -125,9 +125,9 @@ pub(super) fn judge(
         }
         LocalCompiler::Unknown(reason) => return Judgement::excluded(reason.clone()),
     };
-    if let Some(until) = peer.refusing_until(now) {
-        let seconds = (until - now).as_secs() + 1;
-        return Judgement::excluded(format!("it refuses jobs; tried again in {seconds} s"));
+    if let Some(backoff) = peer.backoff(now) {
+        let seconds = (backoff.until - now).as_millis().div_ceil(1000);
+        return Judgement::excluded(format!("{}; tried again in {seconds} s", backoff.reason));
     }
     let job = Job { toolchain, driver, name: wanted };
     let judgement = match &peer.state {

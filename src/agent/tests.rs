@@ -365,6 +365,27 @@ fn a_failed_host_is_asked_again_and_used_as_soon_as_it_answers() {
 }
 
 #[test]
+fn a_host_that_answers_and_breaks_every_job_is_left_out_for_a_minute() {
+    let mut farm = Farm::settled_with_h2(SAME);
+    for _ in 0..3 {
+        let job = farm.job("+zeroconf");
+        farm.placement(job);
+        farm.reports(job, JobReport::HostFailed { reason: "connection reset".to_owned() });
+        farm.leaves(job);
+        farm.answer_hellos(&[(2, SAME)], &[]);
+    }
+    let job = farm.job("+zeroconf");
+    assert_eq!(
+        farm.local(job),
+        "its only host is left out: its jobs failed: connection reset; tried again in 60 s"
+    );
+    farm.leaves(job);
+    farm.pass(Duration::from_secs(61));
+    let job = farm.job("+zeroconf");
+    farm.placement(job);
+}
+
+#[test]
 fn an_object_of_a_wrong_compiler_stops_jobs_there_until_the_host_has_said_what_it_is() {
     let mut farm = Farm::settled_with_h2(SAME);
     for _ in 0..2 {
