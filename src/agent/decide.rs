@@ -112,7 +112,7 @@ impl Books {
         }
         let local = match self.compiler(&request.compiler).clone() {
             LocalCompiler::Identifying => return None,
-            LocalCompiler::Unknown(reason) => {
+            LocalCompiler::Unknown { reason, .. } => {
                 return self.grant_local(id, list.localslots, reason, Listed::No);
             }
             known @ LocalCompiler::Known(..) => known,

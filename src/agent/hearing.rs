@@ -16,6 +16,9 @@ use crate::wire::control::CompilerQuery;
 /// For how long the first compile waits for the first eligible peer.
 const SETTLE: Duration = Duration::from_millis(1200);
 
+/// After that, a compiler of this machine that could not be told is asked again if a job names it.
+const IDENTIFY_AGAIN: Duration = Duration::from_secs(10);
+
 /// What a local compiler was found to be, or why that cannot be told.
 pub(super) type Identified = Result<probe::Probed, String>;
 
@@ -70,19 +73,34 @@ impl Books {
         query: CompilerQuery,
         identified: Identified,
     ) {
-        self.compilers.insert(query, known(identified));
+        let compiler = match identified {
+            Ok(probed) => known(probed),
+            Err(reason) => LocalCompiler::Unknown { reason, retry_at: Some(now + IDENTIFY_AGAIN) },
+        };
+        self.compilers.insert(query, compiler);
         self.serve_waiting(now);
     }
 
     /// What the cache on disk says of a local compiler whose files are as they were: `None` makes
-    /// the books ask anew, unless that is under way already.
-    pub(super) fn recalled(&mut self, query: &CompilerQuery, cached: Option<probe::Probed>) {
-        match (self.compilers.get(query), cached) {
+    /// the books ask anew, unless that is under way already. Where it could not be told the last
+    /// time, perhaps because the machine was too busy, that answer holds until there is another.
+    pub(super) fn recalled(
+        &mut self,
+        now: Instant,
+        query: &CompilerQuery,
+        cached: Option<probe::Probed>,
+    ) {
+        match (self.compilers.get_mut(query), cached) {
             (_, Some(probed)) => {
-                self.compilers.insert(query.clone(), known(Ok(probed)));
+                self.compilers.insert(query.clone(), known(probed));
             }
             (Some(LocalCompiler::Known(..)), None) => {
                 self.compilers.remove(query);
+            }
+            (Some(LocalCompiler::Unknown { retry_at, .. }), None) => {
+                if retry_at.take_if(|at| *at <= now).is_some() {
+                    self.actions.push(Action::Identify(query.clone()));
+                }
             }
             _ => {}
         }
@@ -273,9 +291,6 @@ impl Books {
     }
 }
 
-fn known(identified: Identified) -> LocalCompiler {
-    match identified {
-        Ok(probed) => LocalCompiler::Known(Box::new(probed.toolchain), probed.driver),
-        Err(reason) => LocalCompiler::Unknown(reason),
-    }
+fn known(probed: probe::Probed) -> LocalCompiler {
+    LocalCompiler::Known(Box::new(probed.toolchain), probed.driver)
 }

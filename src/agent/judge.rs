@@ -20,8 +20,8 @@ pub(super) enum LocalCompiler {
     Identifying,
     /// Known.
     Known(Box<Toolchain>, Driver),
-    /// It cannot be told: why.
-    Unknown(String),
+    /// It cannot be told: why, and when to try again unless that is under way.
+    Unknown { reason: String, retry_at: Option<Instant> },
 }
 
 /// What is known of the place where this machine stands.
@@ -123,7 +123,7 @@ pub(super) fn judge(
         LocalCompiler::Identifying => {
             return Judgement::pending("the compiler here is being identified");
         }
-        LocalCompiler::Unknown(reason) => return Judgement::excluded(reason.clone()),
+        LocalCompiler::Unknown { reason, .. } => return Judgement::excluded(reason.clone()),
     };
     if let Some(backoff) = peer.backoff(now) {
         let seconds = (backoff.until - now).as_millis().div_ceil(1000);

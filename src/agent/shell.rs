@@ -221,7 +221,7 @@ impl Owner {
                 self.tell(id, AgentMessage::Welcome { protocol });
             }
             ClientMessage::Place(request) => {
-                self.recall(&request.compiler);
+                self.recall(now, &request.compiler);
                 let in_force = self.policies.in_force(request.policy.as_deref());
                 self.books.asks(now, id, Question::Place(request, in_force));
             }
@@ -232,7 +232,7 @@ impl Owner {
             ClientMessage::Report(report) => self.books.reported(now, id, report),
             ClientMessage::ShowHosts(request) => {
                 for query in &request.compilers {
-                    self.recall(query);
+                    self.recall(now, query);
                 }
                 let in_force = self.policies.in_force(request.policy.as_deref());
                 self.books.asks(now, id, Question::Show(request, in_force));
@@ -242,11 +242,11 @@ impl Owner {
 
     /// Takes a compiler's identity from the cache if its files are what they were, and has it
     /// identified anew if not: a compiler may be upgraded while the agent lives.
-    fn recall(&mut self, query: &CompilerQuery) {
+    fn recall(&mut self, now: Instant, query: &CompilerQuery) {
         let Ok(cache) = self.toolchains.lock() else { return };
         let (path, search_path) = paths(query);
         let known = cache.lookup(path, search_path);
-        self.books.recalled(query, known);
+        self.books.recalled(now, query, known);
     }
 
     fn tell(&mut self, id: ClientId, message: AgentMessage) {

@@ -86,6 +86,11 @@ fn query() -> CompilerQuery {
     }
 }
 
+/// This machine's gcc.
+fn identity() -> Identity {
+    Identity { toolchain: gcc("12.2.0"), driver: Driver::C, files: Vec::new(), stamps: Vec::new() }
+}
+
 impl Farm {
     /// A machine of 4 cores whose gcc is 12.2.0, with the built-in policy.
     fn new() -> Self {
@@ -97,13 +102,7 @@ impl Farm {
             todo: Vec::new(),
             answers: Vec::new(),
         };
-        let identity = Identity {
-            toolchain: gcc("12.2.0"),
-            driver: Driver::C,
-            files: Vec::new(),
-            stamps: Vec::new(),
-        };
-        farm.books.identified(farm.now, query(), Ok(identity));
+        farm.books.identified(farm.now, query(), Ok(identity()));
         farm
     }
 
@@ -466,6 +465,27 @@ fn an_edited_policy_holds_for_the_next_job_also_while_others_wait() {
     farm.policy = policy("allow");
     let next = farm.job("--localslots=1 +zeroconf");
     assert_eq!(farm.placement(next).addrs, [addr(2)]);
+}
+
+#[test]
+fn a_compiler_that_could_not_be_told_is_asked_again_by_a_later_job() {
+    let mut farm = Farm::settled_with_h2(SAME);
+    farm.todo.clear();
+    farm.books.identified(farm.now, query(), Err("it did not end within 20 s".to_owned()));
+    let job_is_local = |farm: &mut Farm| {
+        farm.books.recalled(farm.now, &query(), None);
+        let job = farm.job("+zeroconf");
+        assert_eq!(farm.local(job), "it did not end within 20 s");
+        farm.leaves(job);
+        farm.todo.len()
+    };
+    assert_eq!(job_is_local(&mut farm), 0);
+    farm.pass(Duration::from_secs(11));
+    assert_eq!(job_is_local(&mut farm), 1);
+    assert_eq!(job_is_local(&mut farm), 1, "asked once");
+    farm.books.identified(farm.now, query(), Ok(identity()));
+    let job = farm.job("+zeroconf");
+    farm.placement(job);
 }
 
 #[test]
