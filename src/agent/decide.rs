@@ -21,8 +21,6 @@ use crate::wire::control::{
 pub(super) const SHOW_PATIENCE: Duration = Duration::from_secs(4);
 /// A warning is repeated to clients at most this often.
 const WARN_EVERY: Duration = Duration::from_secs(60);
-/// Host lists remembered in parsed form.
-const MAX_LISTS: usize = 64;
 
 /// A host of a list, judged for one compiler.
 #[derive(Clone)]
@@ -324,7 +322,7 @@ impl Books {
                     judgement: Judgement::excluded("hosts reached by ssh are not supported yet"),
                 }),
                 HostEntry::Tcp(host) => {
-                    let key = self.listed_peer(&host.host, host.port);
+                    let key = self.listed_peer(now, &host.host, host.port);
                     seats.push(Seat {
                         who: Who::Peer(key, Some(host.clone())),
                         slots: host.slots,
@@ -385,9 +383,6 @@ impl Books {
     fn parsed(&mut self, hosts: &HostsText) -> Rc<HostList> {
         if let Some(list) = self.lists.get(&hosts.text) {
             return Rc::clone(list);
-        }
-        if self.lists.len() >= MAX_LISTS {
-            self.lists.clear();
         }
         let list = Rc::new(hosts::parse(&hosts.text));
         self.lists.insert(hosts.text.clone(), Rc::clone(&list));

@@ -115,10 +115,14 @@ impl Books {
         }
     }
 
-    /// The peer that stands in a list as this host and port; asked at once if it is new.
-    pub(super) fn listed_peer(&mut self, host: &str, port: u16) -> PeerKey {
-        if let Some(key) = self.listed.get(&(host.to_owned(), port)) {
-            return *key;
+    /// The peer that stands in a list as this host and port; asked at once if it is new, or silent
+    /// and not asked for a while.
+    pub(super) fn listed_peer(&mut self, now: Instant, host: &str, port: u16) -> PeerKey {
+        if let Some(key) = self.listed.get(&(host.to_owned(), port)).copied() {
+            if self.peers[&key].is_due(now) {
+                self.ask(key);
+            }
+            return key;
         }
         let key = self.new_key();
         let origin = Origin::Listed { host: host.to_owned(), port };
@@ -276,10 +280,24 @@ impl Books {
         }
     }
 
+    /// The silent peers that are asked again by themselves: discovered ones, until they are given
+    /// up, and listed ones while somebody waits. Later a listed one is asked when a list names it.
+    pub(super) fn retried(&self) -> impl Iterator<Item = &Peer> {
+        let nobody_waits = self.waiting.is_empty();
+        self.peers.values().filter(move |peer| peer.is_discovered() || !nobody_waits)
+    }
+
+    /// Forgets the listed peers without jobs; those that a list still names come back by it.
+    pub(super) fn forget_listed(&mut self) {
+        self.listed.retain(|_, key| self.peers.get(key).is_some_and(|peer| peer.in_use > 0));
+        let (listed, peers) = (&self.listed, &mut self.peers);
+        peers.retain(|key, peer| peer.is_discovered() || listed.values().any(|kept| kept == key));
+    }
+
     /// Asks those again whose pause is over.
     pub(super) fn retry_silent(&mut self, now: Instant) {
-        let is_due = |peer: &&Peer| peer.retry_at().is_some_and(|at| at <= now);
-        let due: Vec<PeerKey> = self.peers.values().filter(is_due).map(|peer| peer.key).collect();
+        let due = self.retried().filter(|peer| peer.is_due(now));
+        let due: Vec<PeerKey> = due.map(|peer| peer.key).collect();
         for key in due {
             self.ask(key);
         }

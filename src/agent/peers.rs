@@ -193,8 +193,12 @@ impl Peer {
         self.failures >= MAX_FAILURES
     }
 
-    /// It was reached at this address: use it first from now on.
+    /// It was reached at this address: use it first from now on. A listed name was resolved for it,
+    /// and what it stood for earlier no longer counts.
     pub(super) fn reached(&mut self, addr: SocketAddr) {
+        if !self.is_discovered() {
+            self.addrs.clear();
+        }
         match self.addrs.iter().position(|known| known.addr == addr) {
             Some(position) => self.addrs[..=position].rotate_right(1),
             None => self.addrs.insert(0, PeerAddr { addr, interface: String::new() }),
@@ -246,6 +250,11 @@ impl Peer {
             State::Silent { retry_at, .. } if !self.question_under_way => Some(retry_at),
             _ => None,
         }
+    }
+
+    /// It is silent, and the pause before it is asked again is over.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.retry_at().is_some_and(|at| at <= now)
     }
 
     /// A job ran there, whatever the compiler said.
@@ -390,6 +399,16 @@ mod tests {
         peer.refused(now, "gcc");
         assert!(peer.backoff(now).is_some());
         assert!(peer.backoff(now + DEFAULT_BACKOFF).is_none());
+    }
+
+    #[test]
+    fn a_listed_host_that_moved_is_at_its_new_address_only() {
+        let mut peer = peer();
+        for last in [1, 2] {
+            peer.reached(SocketAddr::from(([10, 77, 0, last], 3632)));
+        }
+        assert_eq!(peer.host_port(), "10.77.0.2:3632");
+        assert_eq!(peer.addrs.len(), 1);
     }
 
     #[test]

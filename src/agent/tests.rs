@@ -569,6 +569,52 @@ fn a_stock_host_that_said_goodbye_is_asked_its_names_again_however_soon_it_is_ba
 }
 
 #[test]
+fn a_silent_listed_host_is_dialled_only_when_a_list_names_it_again() {
+    let mut farm = Farm::new();
+    let job = farm.job("10.77.0.2");
+    farm.answer_hellos(&[], &[]);
+    assert!(farm.local(job).contains("does not answer"));
+    farm.leaves(job);
+    assert_eq!(farm.books.next_deadline(), None, "nobody would use it");
+    farm.pass(Duration::from_secs(60));
+    assert!(farm.todo.is_empty());
+    let job = farm.job("10.77.0.2");
+    assert!(farm.local(job).contains("does not answer"));
+    farm.leaves(job);
+    farm.answer_hellos(&[(2, SAME)], &[]);
+    let job = farm.job("10.77.0.2");
+    farm.placement(job);
+}
+
+#[test]
+fn hosts_and_compilers_of_ever_new_requests_are_not_kept_for_ever() {
+    let mut farm = Farm::new();
+    let held = farm.job("10.77.0.2");
+    farm.answer_hellos(&[(2, SAME)], &[]);
+    farm.placement(held);
+    for n in 0..600 {
+        let id = farm.client();
+        let request = PlaceRequest {
+            hosts: HostsText {
+                origin: String::new(),
+                text: format!("10.78.{}.{}", n / 250, n % 250),
+            },
+            compiler: CompilerQuery { search_path: format!("/{n}").into_bytes(), ..query() },
+            avoid: Vec::new(),
+            policy: None,
+        };
+        let compiler = request.compiler.clone();
+        farm.books.identified(farm.now, compiler, Ok(identity()));
+        farm.books.asks(farm.now, id, Question::Place(request, farm.policy.clone()));
+        farm.leaves(id);
+    }
+    assert!(farm.books.peers.len() <= 65, "{}", farm.books.peers.len());
+    assert_eq!(farm.books.peers.len(), farm.books.listed.len());
+    assert!(farm.books.compilers.len() <= 257, "{}", farm.books.compilers.len());
+    assert_eq!(farm.books.peers[&PeerKey(1)].in_use, 1, "what is used is kept");
+}
+
+#[test]
 fn a_listed_localhost_takes_part_and_is_no_fallback() {
     let mut farm = Farm::new();
     let id = farm.job("localhost/1");
