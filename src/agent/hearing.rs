@@ -97,10 +97,11 @@ impl Books {
             (Some(LocalCompiler::Known(..)), None) => {
                 self.compilers.remove(query);
             }
-            (Some(LocalCompiler::Unknown { retry_at, .. }), None) => {
-                if retry_at.take_if(|at| *at <= now).is_some() {
-                    self.actions.push(Action::Identify(query.clone()));
-                }
+            (Some(LocalCompiler::Unknown { retry_at, .. }), None)
+                if retry_at.is_some_and(|at| at <= now) =>
+            {
+                *retry_at = None;
+                self.actions.push(Action::Identify(query.clone()));
             }
             _ => {}
         }
