@@ -163,7 +163,10 @@ impl Books {
                 Listed::Yes,
             ),
             Who::Peer(key, listed) => {
-                self.grant_peer(now, id, *key, listed.as_ref(), matched, list, request)
+                let limit = limit_for(LocalPurpose::Preprocess, list);
+                let granted = self.grant_peer(id, limit, (*key, listed.as_ref()), matched)?;
+                let problems = list_problems(&request.hosts.origin, list);
+                Some(self.warned(now, granted, &problems))
             }
             Who::Unsupported(_) => None,
         }
@@ -196,21 +199,16 @@ impl Books {
         Load { in_use, slots: seat.slots }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one grant, everything it is made of")]
     fn grant_peer(
         &mut self,
-        now: Instant,
         id: ClientId,
-        key: PeerKey,
-        listed: Option<&TcpHost>,
+        preprocessors: Option<u16>,
+        (key, listed): (PeerKey, Option<&TcpHost>),
         matched: &Match,
-        list: &HostList,
-        request: &PlaceRequest,
     ) -> Option<AgentMessage> {
-        if !self.local.take(limit_for(LocalPurpose::Preprocess, list)) {
+        if !self.local.take(preprocessors) {
             return None;
         }
-        let warnings = self.due_warnings(now, &list_problems(&request.hosts.origin, list));
         let peer = self.peers.get_mut(&key)?;
         peer.in_use += 1;
         let placement = Placement {
@@ -220,7 +218,7 @@ impl Books {
             protocol: protocol(peer, listed),
             compiler: matched.name.clone().into_bytes(),
             ident: Some(matched.ident.clone()).filter(|ident| !ident.is_empty()),
-            warnings,
+            warnings: Vec::new(),
         };
         self.placements += 1;
         let client = self.clients.get_mut(&id)?;
@@ -249,13 +247,17 @@ impl Books {
         Some(AgentMessage::Local(LocalPlace { reason, warnings: Vec::new(), listed }))
     }
 
-    /// Puts the due ones of `problems` on a local place that is granted: one that still waits for
-    /// its slot tells nobody.
+    /// Puts the due ones of `problems` on a place that is granted: one that is still waited for
+    /// tells nobody.
     fn warned(&mut self, now: Instant, granted: AgentMessage, problems: &[String]) -> AgentMessage {
         match granted {
             AgentMessage::Local(place) => {
                 let warnings = self.due_warnings(now, problems);
                 AgentMessage::Local(LocalPlace { warnings, ..place })
+            }
+            AgentMessage::Placed(place) => {
+                let warnings = self.due_warnings(now, problems);
+                AgentMessage::Placed(Placement { warnings, ..place })
             }
             other => other,
         }
