@@ -9,7 +9,6 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixListener as StdListener;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -130,7 +129,7 @@ struct Owner {
     setting: Setting,
     books: Books,
     policies: Policies,
-    toolchains: Arc<Mutex<ToolchainCache>>,
+    toolchains: ToolchainCache,
     answers: HashMap<ClientId, mpsc::Sender<AgentMessage>>,
     events: mpsc::Sender<Event>,
     browser: Option<Browser>,
@@ -154,7 +153,7 @@ impl Owner {
         Self {
             books: Books::new(cores::usable()),
             policies: Policies::new(setting.distcc_dir.clone()),
-            toolchains: Arc::new(Mutex::new(toolchains)),
+            toolchains,
             answers: HashMap::new(),
             events,
             browser: None,
@@ -203,7 +202,7 @@ impl Owner {
             Event::Outdated => self.make_room(),
             Event::Answered(key, answer) => self.books.peer_answered(now, key, answer),
             Event::Probed(key, name, probed) => self.books.peer_probed(now, key, name, probed),
-            Event::Identified(query, identified) => self.books.identified(now, query, identified),
+            Event::Identified(query, identified) => self.identified(now, query, identified),
             Event::Heard(heard) => {
                 self.look_around();
                 self.books.heard(now, heard);
@@ -243,9 +242,8 @@ impl Owner {
     /// Takes a compiler's identity from the cache if its files are what they were, and has it
     /// identified anew if not: a compiler may be upgraded while the agent lives.
     fn recall(&mut self, now: Instant, query: &CompilerQuery) {
-        let Ok(cache) = self.toolchains.lock() else { return };
         let (path, search_path) = paths(query);
-        let known = cache.lookup(path, search_path);
+        let known = self.toolchains.lookup(path, search_path);
         self.books.recalled(now, query, known);
     }
 
@@ -306,13 +304,27 @@ impl Owner {
 
     /// Runs the compiler a few times: blocking work, on a thread of its own.
     fn identify(&self, query: CompilerQuery) {
-        let toolchains = Arc::clone(&self.toolchains);
         self.spawn(async move {
             let asked = query.clone();
-            let identified = spawn_blocking(move || identify(&toolchains, &asked)).await;
-            let identified = identified.unwrap_or_else(|e| Err(e.to_string()));
+            let probed = spawn_blocking(move || {
+                let (path, search_path) = paths(&asked);
+                probe_local(path, search_path).map_err(|e| e.to_string())
+            });
+            let identified = probed.await.unwrap_or_else(|e| Err(e.to_string()));
             Event::Identified(query, identified)
         });
+    }
+
+    /// Keeps on disk what a compiler was found to be, and tells the books.
+    fn identified(&mut self, now: Instant, query: CompilerQuery, identified: Identified) {
+        if let Ok(probed) = &identified {
+            let (path, search_path) = paths(&query);
+            self.toolchains.insert(path, search_path, probed);
+            if let Err(e) = self.toolchains.save() {
+                warn!(error = %e, "cannot keep what was learned of a compiler");
+            }
+        }
+        self.books.identified(now, query, identified);
     }
 
     fn browse(&mut self) {
@@ -380,17 +392,4 @@ fn networks() -> Vec<String> {
 
 fn paths(query: &CompilerQuery) -> (&Path, &OsStr) {
     (Path::new(OsStr::from_bytes(&query.path)), OsStr::from_bytes(&query.search_path))
-}
-
-/// Asks the compiler and keeps the answer on disk. The cache is not locked meanwhile: the owner
-/// looks into it for every job.
-fn identify(toolchains: &Mutex<ToolchainCache>, query: &CompilerQuery) -> Identified {
-    let (path, search_path) = paths(query);
-    let probed = probe_local(path, search_path).map_err(|e| e.to_string())?;
-    let mut cache = toolchains.lock().map_err(|e| e.to_string())?;
-    cache.insert(path, search_path, &probed);
-    if let Err(e) = cache.save() {
-        warn!(error = %e, "cannot keep what was learned of a compiler");
-    }
-    Ok(probed)
 }
