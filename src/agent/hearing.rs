@@ -1,5 +1,6 @@
 //! What the books learn of peers and compilers: discovery, answers to questions, identities.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,7 @@ use super::peers::{Origin, Peer, PeerAddr, PeerKey, State, StockName};
 use super::remembered::RememberedPeer;
 use crate::discovery::cluster::{Change, Node, NodeKey};
 use crate::discovery::heard::Heard;
+use crate::discovery::interfaces::{NetworkName, network_of};
 use crate::fingerprint::probe;
 use crate::wire::control::CompilerQuery;
 
@@ -226,22 +228,35 @@ impl Books {
         self.actions.push(Action::Remember);
     }
 
-    /// The discovered peers that answer, for the next time.
-    pub(super) fn worth_remembering(&self) -> Vec<RememberedPeer> {
+    /// The discovered peers that answer, for the next time, by the network of each; a network
+    /// without any is there too.
+    pub(super) fn worth_remembering(&self) -> BTreeMap<String, Vec<RememberedPeer>> {
+        let names = self.scene.network_names().into_iter();
+        let mut remembered: BTreeMap<_, _> = names.map(|name| (name, Vec::new())).collect();
         let answers = |peer: &&Peer| {
             peer.is_discovered() && matches!(peer.state, State::Ours(_) | State::Stock)
         };
-        let remembered = |peer: &Peer| {
-            let first = peer.addrs.first()?;
-            Some(RememberedPeer {
-                instance: self.instance_of(peer)?.to_owned(),
-                host: peer.name.clone(),
-                addr: first.addr,
-                interface: first.interface.clone(),
-                id: peer.id().map(|id| id.0),
-            })
+        for peer in self.peers.values().filter(answers) {
+            if let Some((network, peer)) = self.filed(peer) {
+                remembered.entry(network.0.clone()).or_default().push(peer);
+            }
+        }
+        remembered
+    }
+
+    fn filed(&self, peer: &Peer) -> Option<(&NetworkName, RememberedPeer)> {
+        let scene = &self.scene;
+        let mut addrs = peer.addrs.iter();
+        let best = addrs.find(|heard| scene.is_on_link(heard.addr, &heard.interface))?;
+        let network = network_of(&scene.networks, best.addr.ip(), &best.interface)?;
+        let remembered = RememberedPeer {
+            instance: self.instance_of(peer)?.to_owned(),
+            host: peer.name.clone(),
+            addr: best.addr,
+            interface: best.interface.clone(),
+            id: peer.id().map(|id| id.0),
         };
-        self.peers.values().filter(answers).filter_map(remembered).collect()
+        Some((network, remembered))
     }
 
     fn instance_of(&self, peer: &Peer) -> Option<&str> {

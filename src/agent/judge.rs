@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use super::peers::{Origin, Peer, State, StockName};
+use crate::discovery::interfaces::{self, Interface, Network};
 use crate::fingerprint::stock::candidate_names;
 use crate::fingerprint::{Driver, Family, Offered, Toolchain};
 use crate::policy::file::Policy;
@@ -27,10 +28,28 @@ pub(super) enum LocalCompiler {
 /// What is known of the place where this machine stands.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Scene {
-    /// Addresses of this machine's interfaces, loopback left out.
-    pub(super) own_addrs: Vec<IpAddr>,
-    /// Names of the networks that it is on.
-    pub(super) networks: Vec<String>,
+    /// Its interfaces that are up.
+    pub(super) interfaces: Vec<Interface>,
+    /// The networks that it is on.
+    pub(super) networks: Vec<Network>,
+}
+
+impl Scene {
+    /// The addresses of this machine, loopback left out.
+    fn own_addrs(&self) -> Vec<IpAddr> {
+        let addrs = self.interfaces.iter().map(|interface| interface.addr);
+        addrs.filter(|addr| !addr.is_loopback()).collect()
+    }
+
+    /// Names of the networks that this machine is on.
+    pub(super) fn network_names(&self) -> Vec<String> {
+        self.networks.iter().map(|network| network.name.0.clone()).collect()
+    }
+
+    /// Is this address, heard on this interface, on its link now?
+    pub(super) fn is_on_link(&self, addr: SocketAddr, interface: &str) -> bool {
+        interfaces::is_on_link(&self.interfaces, addr.ip(), interface)
+    }
 }
 
 /// The outcome for one peer and compiler.
@@ -108,7 +127,7 @@ pub(super) fn judge(
     if let Some(reason) = listed.and_then(unusable_token) {
         return Judgement::excluded(reason);
     }
-    if peer.is_discovered() && peer.is_among(&scene.own_addrs) {
+    if peer.is_discovered() && peer.is_among(&scene.own_addrs()) {
         return Judgement::excluded("this machine itself");
     }
     let candidate = candidate(peer, scene);
@@ -242,8 +261,8 @@ fn candidate(peer: &Peer, scene: &Scene) -> Candidate {
     let addrs = peer.addrs.iter().map(|heard| CandidateAddr {
         addr: heard.addr,
         interface: heard.interface.clone(),
-        // Discovery keeps only addresses in a prefix of the interface they were heard on.
-        on_link: peer.is_discovered(),
+        // It was when it was heard; the interface may have gone or moved to another network since.
+        on_link: peer.is_discovered() && scene.is_on_link(heard.addr, &heard.interface),
     });
     Candidate {
         host: peer.name.clone(),
@@ -253,6 +272,6 @@ fn candidate(peer: &Peer, scene: &Scene) -> Candidate {
             Origin::Discovered(_) => Source::Zeroconf,
         },
         addrs: addrs.collect(),
-        networks: scene.networks.clone(),
+        networks: scene.network_names(),
     }
 }

@@ -41,6 +41,9 @@ const EVENTS: usize = 1024;
 /// What is remembered is written this long after the last change of it.
 const REMEMBER_AFTER: Duration = Duration::from_millis(500);
 
+/// Where this machine stands is looked at at most so often for clients' questions.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
 /// Where this agent lives.
 pub(super) struct Setting {
     pub(super) distcc_dir: PathBuf,
@@ -133,6 +136,7 @@ struct Owner {
     answers: HashMap<ClientId, mpsc::Sender<AgentMessage>>,
     events: mpsc::Sender<Event>,
     browser: Option<Browser>,
+    looked_at: Instant,
     remember_at: Option<Instant>,
     idle_since: Instant,
     outdated: bool,
@@ -157,6 +161,7 @@ impl Owner {
             answers: HashMap::new(),
             events,
             browser: None,
+            looked_at: Instant::now(),
             remember_at: None,
             idle_since: Instant::now(),
             outdated: false,
@@ -222,6 +227,7 @@ impl Owner {
                 self.tell(id, AgentMessage::Welcome { protocol });
             }
             ClientMessage::Place(request) => {
+                self.look_around_again(now);
                 self.recall(now, &request.compiler);
                 let in_force = self.policies.in_force(request.policy.as_deref());
                 self.books.asks(now, id, Question::Place(request, in_force));
@@ -232,6 +238,7 @@ impl Owner {
             ClientMessage::Preprocessed => self.books.preprocessed(now, id),
             ClientMessage::Report(report) => self.books.reported(now, id, report),
             ClientMessage::ShowHosts(request) => {
+                self.look_around_again(now);
                 for query in &request.compilers {
                     self.recall(now, query);
                 }
@@ -332,7 +339,10 @@ impl Owner {
     fn browse(&mut self) {
         let now = Instant::now();
         self.look_around();
-        for peer in remembered::load(&self.memory(), &networks()) {
+        let scene = &self.books.scene;
+        let mut known = remembered::load(&self.memory(), &scene.network_names());
+        known.retain(|peer| scene.is_on_link(peer.addr, &peer.interface));
+        for peer in known {
             self.books.heard(now, peer.into_heard());
         }
         let (browser, mut heard) = Browser::start();
@@ -349,20 +359,28 @@ impl Owner {
 
     /// Tells the books where this machine stands.
     fn look_around(&mut self) {
-        let own = interfaces::list().into_iter().map(|interface| interface.addr);
-        self.books.scene = Scene {
-            own_addrs: own.filter(|addr| !addr.is_loopback()).collect(),
-            networks: networks(),
-        };
+        let interfaces = interfaces::list();
+        let networks = interfaces::networks(&interfaces);
+        self.books.scene = Scene { interfaces, networks };
+        self.looked_at = Instant::now();
+    }
+
+    /// As [`Self::look_around`] for a question about discovered peers, but not for every job of a
+    /// long build: links come and go without a word from any peer.
+    fn look_around_again(&mut self, now: Instant) {
+        if self.browser.is_some() && now >= self.looked_at + LOOK_EVERY {
+            self.look_around();
+        }
     }
 
     fn memory(&self) -> PathBuf {
         self.setting.dir.join("peers")
     }
 
-    fn remember(&self) {
+    fn remember(&mut self) {
+        self.look_around();
         let peers = self.books.worth_remembering();
-        if let Err(e) = remembered::store(&self.memory(), &networks(), &peers) {
+        if let Err(e) = remembered::store(&self.memory(), peers) {
             warn!(error = %e, "cannot remember the peers");
         }
     }
@@ -386,10 +404,6 @@ impl Owner {
         }
         info!("agent leaves");
     }
-}
-
-fn networks() -> Vec<String> {
-    interfaces::network_identity().into_iter().map(|name| name.0).collect()
 }
 
 fn paths(query: &CompilerQuery) -> (&Path, &OsStr) {

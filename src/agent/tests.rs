@@ -299,12 +299,26 @@ fn a_listed_host_that_is_discovered_too_is_one_host() {
 #[test]
 fn this_machine_is_not_its_own_remote_host() {
     let mut farm = Farm::new();
-    farm.books.scene.own_addrs = vec![addr(2).ip()];
+    farm.moves_to("10.77.0.2");
     farm.hears(up(2));
     farm.answer_hellos(&[(2, SAME)], &[]);
     let job = farm.job("+zeroconf");
     farm.pass(SETTLED);
     assert_eq!(farm.local(job), "its only host is left out: this machine itself");
+}
+
+#[test]
+fn peers_of_a_network_that_this_machine_has_left_get_no_jobs_and_are_not_filed_under_the_next() {
+    let mut farm = Farm::settled_with_h2(SAME);
+    let filed = |farm: &Farm| {
+        let networks = farm.books.worth_remembering().into_iter();
+        networks.map(|(network, peers)| (network, peers.len())).collect::<Vec<_>>()
+    };
+    assert_eq!(filed(&farm), [("10.77.0.0/24".to_owned(), 1)]);
+    farm.moves_to("10.78.0.1");
+    let job = farm.job("+zeroconf");
+    assert_eq!(farm.local(job), "its only host is left out: not on the network it was heard on");
+    assert_eq!(filed(&farm), [("10.78.0.0/24".to_owned(), 0)]);
 }
 
 #[test]

@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 
 use super::super::ask::Answer;
 use super::super::books::{Action, Books, ClientId, InForce, Question};
+use super::super::judge::Scene;
 use crate::base::node::NodeId;
 use crate::discovery::heard::{Heard, HeardAddr, HeardPeer};
+use crate::discovery::interfaces::{self, Interface, Kind};
 use crate::discovery::txt::HeardTxt;
 use crate::fingerprint::probe::Probed as Identity;
 use crate::fingerprint::{Driver, Family, Offered, Toolchain};
@@ -102,6 +104,7 @@ impl Farm {
             answers: Vec::new(),
         };
         farm.books.identified(farm.now, query(), Ok(identity()));
+        farm.moves_to("10.77.0.1");
         farm
     }
 
@@ -115,6 +118,20 @@ impl Farm {
         farm.leaves(first);
         farm.answers.clear();
         farm
+    }
+
+    /// This machine's only interface gets this address of a /24.
+    pub(super) fn moves_to(&mut self, addr: &str) {
+        let eth0 = Interface {
+            name: "eth0".to_owned(),
+            index: 2,
+            addr: addr.parse().unwrap(),
+            prefix_len: 24,
+            kind: Kind::Link,
+        };
+        let interfaces = vec![eth0];
+        let networks = interfaces::networks(&interfaces);
+        self.books.scene = Scene { interfaces, networks };
     }
 
     pub(super) fn collect(&mut self) {
