@@ -20,6 +20,8 @@ use crate::wire::limits::Limits;
 use crate::wire::reply::{ReplyDecoder, ReplyStep};
 use crate::wire::request::{encode_request_head, encode_source};
 
+/// For the look-up of a listed name; the resolver's own patience is half a minute.
+const RESOLVE_DEADLINE: Duration = Duration::from_secs(5);
 /// For one address; a machine on the local network that is up answers in a few milliseconds.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
 /// Between the first byte sent and the whole answer to a hello.
@@ -57,8 +59,20 @@ pub(super) enum Probed {
 pub(super) async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
     let target =
         if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
-    let found = lookup_host(&target).await.map_err(|e| format!("cannot resolve {host}: {e}"))?;
-    let addrs: Vec<SocketAddr> = found.collect();
+    resolved(host, RESOLVE_DEADLINE, lookup_host(&target)).await
+}
+
+/// The look-up's answer within the time that it gets.
+async fn resolved(
+    host: &str,
+    deadline: Duration,
+    lookup: impl Future<Output = io::Result<impl Iterator<Item = SocketAddr>>>,
+) -> Result<Vec<SocketAddr>, String> {
+    let addrs: Vec<SocketAddr> = match timeout(deadline, lookup).await {
+        Err(_) => return Err(format!("cannot resolve {host}: the name server does not answer")),
+        Ok(Err(e)) => return Err(format!("cannot resolve {host}: {e}")),
+        Ok(Ok(found)) => found.collect(),
+    };
     if addrs.is_empty() { Err(format!("{host} has no address")) } else { Ok(addrs) }
 }
 
@@ -139,7 +153,7 @@ async fn converse_hello(stream: &mut TcpStream) -> io::Result<Option<HelloReply>
 
 /// `None`: the peer refused the job, or its answer is none of a compiler.
 async fn converse_probe(stream: &mut TcpStream, name: &str) -> io::Result<Option<Toolchain>> {
-    let argv = stock::probe_argv(name, Driver::of_name(name));
+    let argv = stock::probe_argv(name, Driver::of_program(name.as_bytes()));
     let mut request = encode_request_head(Protocol::Plain, &argv);
     let source = encode_source(Protocol::Plain, stock::PROBE_SOURCE);
     request.extend(source.map_err(|e| io::Error::other(format!("source of {} bytes", e.len)))?);
@@ -188,4 +202,18 @@ fn closed(error: io::Error) -> io::Result<()> {
 
 fn nonsense(error: &DecodeError) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("nonsense in the answer: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future, vec};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_name_server_that_never_answers_is_not_waited_for() {
+        let never = future::pending::<io::Result<vec::IntoIter<SocketAddr>>>();
+        let answer = resolved("b", Duration::from_millis(1), never).await;
+        assert_eq!(answer.unwrap_err(), "cannot resolve b: the name server does not answer");
+    }
 }

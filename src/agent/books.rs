@@ -19,6 +19,11 @@ use crate::wire::control::{
     AgentMessage, CompilerQuery, JobReport, LocalPurpose, PlaceRequest, ShowRequest,
 };
 
+/// Host lists remembered in parsed form, with the hosts that they name.
+const MAX_LISTS: usize = 64;
+/// Compilers of this machine remembered; each goes with the PATH of its caller.
+const MAX_COMPILERS: usize = 256;
+
 /// Names a connection of a client; never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct ClientId(pub(super) u64);
@@ -124,7 +129,7 @@ impl Books {
 
     /// When [`Books::tick`] wants to be called next, whatever happens.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        let retries = self.peers.values().filter_map(Peer::retry_at);
+        let retries = self.retried().filter_map(Peer::retry_at);
         let patience = self.waiting.iter().filter_map(|id| {
             let client = self.clients.get(id)?;
             let shows = matches!(client.question.as_deref(), Some(Question::Show(..)));
@@ -170,6 +175,7 @@ impl Books {
     /// A client asks something; what it held before is free.
     pub(super) fn asks(&mut self, now: Instant, id: ClientId, question: Question) {
         self.release(id);
+        self.bound_memory();
         let Some(client) = self.clients.get_mut(&id) else { return };
         client.question = Some(Rc::new(question));
         client.asked_at = now;
@@ -177,6 +183,18 @@ impl Books {
             self.waiting.push_back(id);
         }
         self.serve_waiting(now);
+    }
+
+    /// Forgets what was learned for lists and compilers when there are too many of them. Between
+    /// rounds of answers only: within one, everything that was looked up stays.
+    fn bound_memory(&mut self) {
+        if self.lists.len() >= MAX_LISTS {
+            self.lists.clear();
+            self.forget_listed();
+        }
+        if self.compilers.len() >= MAX_COMPILERS {
+            self.compilers.retain(|_, known| matches!(known, LocalCompiler::Identifying));
+        }
     }
 
     /// A client has preprocessed its source.
@@ -200,7 +218,7 @@ impl Books {
         match report {
             JobReport::Ran => return peer.ran(),
             JobReport::Abandoned => return,
-            JobReport::HostFailed { reason } => peer.failed(now, reason),
+            JobReport::HostFailed { reason } => peer.broke_a_job(now, reason),
             JobReport::Refused => peer.refused(now, name),
             JobReport::WrongCompiler { found } => peer.made_wrong_object(name, found),
         }

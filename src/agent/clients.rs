@@ -68,7 +68,11 @@ async fn serve(client: ClientId, stream: UnixStream, events: mpsc::Sender<Event>
                 greeted = true;
                 Event::Said(client, ClientMessage::Hello { protocol })
             }
-            ClientMessage::Hello { .. } => Event::Outdated,
+            ClientMessage::Hello { .. } => {
+                // Closing tells it to start an agent of its own version.
+                let _ = events.send(Event::Outdated).await;
+                break;
+            }
             _ if !greeted => break,
             message => Event::Said(client, message),
         };

@@ -21,8 +21,6 @@ use crate::wire::control::{
 pub(super) const SHOW_PATIENCE: Duration = Duration::from_secs(4);
 /// A warning is repeated to clients at most this often.
 const WARN_EVERY: Duration = Duration::from_secs(60);
-/// Host lists remembered in parsed form.
-const MAX_LISTS: usize = 64;
 
 /// A host of a list, judged for one compiler.
 #[derive(Clone)]
@@ -112,7 +110,7 @@ impl Books {
         }
         let local = match self.compiler(&request.compiler).clone() {
             LocalCompiler::Identifying => return None,
-            LocalCompiler::Unknown(reason) => {
+            LocalCompiler::Unknown { reason, .. } => {
                 return self.grant_local(id, list.localslots, reason, Listed::No);
             }
             known @ LocalCompiler::Known(..) => known,
@@ -165,7 +163,10 @@ impl Books {
                 Listed::Yes,
             ),
             Who::Peer(key, listed) => {
-                self.grant_peer(now, id, *key, listed.as_ref(), matched, list, request)
+                let limit = limit_for(LocalPurpose::Preprocess, list);
+                let granted = self.grant_peer(id, limit, (*key, listed.as_ref()), matched)?;
+                let problems = list_problems(&request.hosts.origin, list);
+                Some(self.warned(now, granted, &problems))
             }
             Who::Unsupported(_) => None,
         }
@@ -198,21 +199,16 @@ impl Books {
         Load { in_use, slots: seat.slots }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one grant, everything it is made of")]
     fn grant_peer(
         &mut self,
-        now: Instant,
         id: ClientId,
-        key: PeerKey,
-        listed: Option<&TcpHost>,
+        preprocessors: Option<u16>,
+        (key, listed): (PeerKey, Option<&TcpHost>),
         matched: &Match,
-        list: &HostList,
-        request: &PlaceRequest,
     ) -> Option<AgentMessage> {
-        if !self.local.take(limit_for(LocalPurpose::Preprocess, list)) {
+        if !self.local.take(preprocessors) {
             return None;
         }
-        let warnings = self.due_warnings(now, &list_problems(&request.hosts.origin, list));
         let peer = self.peers.get_mut(&key)?;
         peer.in_use += 1;
         let placement = Placement {
@@ -222,7 +218,7 @@ impl Books {
             protocol: protocol(peer, listed),
             compiler: matched.name.clone().into_bytes(),
             ident: Some(matched.ident.clone()).filter(|ident| !ident.is_empty()),
-            warnings,
+            warnings: Vec::new(),
         };
         self.placements += 1;
         let client = self.clients.get_mut(&id)?;
@@ -251,13 +247,17 @@ impl Books {
         Some(AgentMessage::Local(LocalPlace { reason, warnings: Vec::new(), listed }))
     }
 
-    /// Puts the due ones of `problems` on a local place that is granted: one that still waits for
-    /// its slot tells nobody.
+    /// Puts the due ones of `problems` on a place that is granted: one that is still waited for
+    /// tells nobody.
     fn warned(&mut self, now: Instant, granted: AgentMessage, problems: &[String]) -> AgentMessage {
         match granted {
             AgentMessage::Local(place) => {
                 let warnings = self.due_warnings(now, problems);
                 AgentMessage::Local(LocalPlace { warnings, ..place })
+            }
+            AgentMessage::Placed(place) => {
+                let warnings = self.due_warnings(now, problems);
+                AgentMessage::Placed(Placement { warnings, ..place })
             }
             other => other,
         }
@@ -324,7 +324,7 @@ impl Books {
                     judgement: Judgement::excluded("hosts reached by ssh are not supported yet"),
                 }),
                 HostEntry::Tcp(host) => {
-                    let key = self.listed_peer(&host.host, host.port);
+                    let key = self.listed_peer(now, &host.host, host.port);
                     seats.push(Seat {
                         who: Who::Peer(key, Some(host.clone())),
                         slots: host.slots,
@@ -385,9 +385,6 @@ impl Books {
     fn parsed(&mut self, hosts: &HostsText) -> Rc<HostList> {
         if let Some(list) = self.lists.get(&hosts.text) {
             return Rc::clone(list);
-        }
-        if self.lists.len() >= MAX_LISTS {
-            self.lists.clear();
         }
         let list = Rc::new(hosts::parse(&hosts.text));
         self.lists.insert(hosts.text.clone(), Rc::clone(&list));

@@ -1,5 +1,6 @@
 //! What the books learn of peers and compilers: discovery, answers to questions, identities.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -10,11 +11,15 @@ use super::peers::{Origin, Peer, PeerAddr, PeerKey, State, StockName};
 use super::remembered::RememberedPeer;
 use crate::discovery::cluster::{Change, Node, NodeKey};
 use crate::discovery::heard::Heard;
+use crate::discovery::interfaces::{NetworkName, network_of};
 use crate::fingerprint::probe;
 use crate::wire::control::CompilerQuery;
 
 /// For how long the first compile waits for the first eligible peer.
 const SETTLE: Duration = Duration::from_millis(1200);
+
+/// After that, a compiler of this machine that could not be told is asked again if a job names it.
+const IDENTIFY_AGAIN: Duration = Duration::from_secs(10);
 
 /// What a local compiler was found to be, or why that cannot be told.
 pub(super) type Identified = Result<probe::Probed, String>;
@@ -70,19 +75,35 @@ impl Books {
         query: CompilerQuery,
         identified: Identified,
     ) {
-        self.compilers.insert(query, known(identified));
+        let compiler = match identified {
+            Ok(probed) => known(probed),
+            Err(reason) => LocalCompiler::Unknown { reason, retry_at: Some(now + IDENTIFY_AGAIN) },
+        };
+        self.compilers.insert(query, compiler);
         self.serve_waiting(now);
     }
 
     /// What the cache on disk says of a local compiler whose files are as they were: `None` makes
-    /// the books ask anew, unless that is under way already.
-    pub(super) fn recalled(&mut self, query: &CompilerQuery, cached: Option<probe::Probed>) {
-        match (self.compilers.get(query), cached) {
+    /// the books ask anew, unless that is under way already. Where it could not be told the last
+    /// time, perhaps because the machine was too busy, that answer holds until there is another.
+    pub(super) fn recalled(
+        &mut self,
+        now: Instant,
+        query: &CompilerQuery,
+        cached: Option<probe::Probed>,
+    ) {
+        match (self.compilers.get_mut(query), cached) {
             (_, Some(probed)) => {
-                self.compilers.insert(query.clone(), known(Ok(probed)));
+                self.compilers.insert(query.clone(), known(probed));
             }
             (Some(LocalCompiler::Known(..)), None) => {
                 self.compilers.remove(query);
+            }
+            (Some(LocalCompiler::Unknown { retry_at, .. }), None)
+                if retry_at.is_some_and(|at| at <= now) =>
+            {
+                *retry_at = None;
+                self.actions.push(Action::Identify(query.clone()));
             }
             _ => {}
         }
@@ -97,10 +118,14 @@ impl Books {
         }
     }
 
-    /// The peer that stands in a list as this host and port; asked at once if it is new.
-    pub(super) fn listed_peer(&mut self, host: &str, port: u16) -> PeerKey {
-        if let Some(key) = self.listed.get(&(host.to_owned(), port)) {
-            return *key;
+    /// The peer that stands in a list as this host and port; asked at once if it is new, or silent
+    /// and not asked for a while.
+    pub(super) fn listed_peer(&mut self, now: Instant, host: &str, port: u16) -> PeerKey {
+        if let Some(key) = self.listed.get(&(host.to_owned(), port)).copied() {
+            if self.peers[&key].is_due(now) {
+                self.ask(key);
+            }
+            return key;
         }
         let key = self.new_key();
         let origin = Origin::Listed { host: host.to_owned(), port };
@@ -140,6 +165,9 @@ impl Books {
                 Change::Suspect(node) => {
                     // Anyone on the link can say goodbye for anyone: it goes if it is silent too.
                     if let Some(key) = self.discovered.get(&node).copied() {
+                        if let Some(peer) = self.peers.get_mut(&key) {
+                            peer.may_have_restarted();
+                        }
                         self.ask(key);
                     }
                 }
@@ -200,22 +228,35 @@ impl Books {
         self.actions.push(Action::Remember);
     }
 
-    /// The discovered peers that answer, for the next time.
-    pub(super) fn worth_remembering(&self) -> Vec<RememberedPeer> {
+    /// The discovered peers that answer, for the next time, by the network of each; a network
+    /// without any is there too.
+    pub(super) fn worth_remembering(&self) -> BTreeMap<String, Vec<RememberedPeer>> {
+        let names = self.scene.network_names().into_iter();
+        let mut remembered: BTreeMap<_, _> = names.map(|name| (name, Vec::new())).collect();
         let answers = |peer: &&Peer| {
             peer.is_discovered() && matches!(peer.state, State::Ours(_) | State::Stock)
         };
-        let remembered = |peer: &Peer| {
-            let first = peer.addrs.first()?;
-            Some(RememberedPeer {
-                instance: self.instance_of(peer)?.to_owned(),
-                host: peer.name.clone(),
-                addr: first.addr,
-                interface: first.interface.clone(),
-                id: peer.id().map(|id| id.0),
-            })
+        for peer in self.peers.values().filter(answers) {
+            if let Some((network, peer)) = self.filed(peer) {
+                remembered.entry(network.0.clone()).or_default().push(peer);
+            }
+        }
+        remembered
+    }
+
+    fn filed(&self, peer: &Peer) -> Option<(&NetworkName, RememberedPeer)> {
+        let scene = &self.scene;
+        let mut addrs = peer.addrs.iter();
+        let best = addrs.find(|heard| scene.is_on_link(heard.addr, &heard.interface))?;
+        let network = network_of(&scene.networks, best.addr.ip(), &best.interface)?;
+        let remembered = RememberedPeer {
+            instance: self.instance_of(peer)?.to_owned(),
+            host: peer.name.clone(),
+            addr: best.addr,
+            interface: best.interface.clone(),
+            id: peer.id().map(|id| id.0),
         };
-        self.peers.values().filter(answers).filter_map(remembered).collect()
+        Some((network, remembered))
     }
 
     fn instance_of(&self, peer: &Peer) -> Option<&str> {
@@ -255,10 +296,24 @@ impl Books {
         }
     }
 
+    /// The silent peers that are asked again by themselves: discovered ones, until they are given
+    /// up, and listed ones while somebody waits. Later a listed one is asked when a list names it.
+    pub(super) fn retried(&self) -> impl Iterator<Item = &Peer> {
+        let nobody_waits = self.waiting.is_empty();
+        self.peers.values().filter(move |peer| peer.is_discovered() || !nobody_waits)
+    }
+
+    /// Forgets the listed peers without jobs; those that a list still names come back by it.
+    pub(super) fn forget_listed(&mut self) {
+        self.listed.retain(|_, key| self.peers.get(key).is_some_and(|peer| peer.in_use > 0));
+        let (listed, peers) = (&self.listed, &mut self.peers);
+        peers.retain(|key, peer| peer.is_discovered() || listed.values().any(|kept| kept == key));
+    }
+
     /// Asks those again whose pause is over.
     pub(super) fn retry_silent(&mut self, now: Instant) {
-        let is_due = |peer: &&Peer| peer.retry_at().is_some_and(|at| at <= now);
-        let due: Vec<PeerKey> = self.peers.values().filter(is_due).map(|peer| peer.key).collect();
+        let due = self.retried().filter(|peer| peer.is_due(now));
+        let due: Vec<PeerKey> = due.map(|peer| peer.key).collect();
         for key in due {
             self.ask(key);
         }
@@ -270,9 +325,6 @@ impl Books {
     }
 }
 
-fn known(identified: Identified) -> LocalCompiler {
-    match identified {
-        Ok(probed) => LocalCompiler::Known(Box::new(probed.toolchain), probed.driver),
-        Err(reason) => LocalCompiler::Unknown(reason),
-    }
+fn known(probed: probe::Probed) -> LocalCompiler {
+    LocalCompiler::Known(Box::new(probed.toolchain), probed.driver)
 }

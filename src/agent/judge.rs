@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use super::peers::{Origin, Peer, State, StockName};
+use crate::discovery::interfaces::{self, Interface, Network};
 use crate::fingerprint::stock::candidate_names;
 use crate::fingerprint::{Driver, Family, Offered, Toolchain};
 use crate::policy::file::Policy;
@@ -20,17 +21,35 @@ pub(super) enum LocalCompiler {
     Identifying,
     /// Known.
     Known(Box<Toolchain>, Driver),
-    /// It cannot be told: why.
-    Unknown(String),
+    /// It cannot be told: why, and when to try again unless that is under way.
+    Unknown { reason: String, retry_at: Option<Instant> },
 }
 
 /// What is known of the place where this machine stands.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Scene {
-    /// Addresses of this machine's interfaces, loopback left out.
-    pub(super) own_addrs: Vec<IpAddr>,
-    /// Names of the networks that it is on.
-    pub(super) networks: Vec<String>,
+    /// Its interfaces that are up.
+    pub(super) interfaces: Vec<Interface>,
+    /// The networks that it is on.
+    pub(super) networks: Vec<Network>,
+}
+
+impl Scene {
+    /// The addresses of this machine, loopback left out.
+    fn own_addrs(&self) -> Vec<IpAddr> {
+        let addrs = self.interfaces.iter().map(|interface| interface.addr);
+        addrs.filter(|addr| !addr.is_loopback()).collect()
+    }
+
+    /// Names of the networks that this machine is on.
+    pub(super) fn network_names(&self) -> Vec<String> {
+        self.networks.iter().map(|network| network.name.0.clone()).collect()
+    }
+
+    /// Is this address, heard on this interface, on its link now?
+    pub(super) fn is_on_link(&self, addr: SocketAddr, interface: &str) -> bool {
+        interfaces::is_on_link(&self.interfaces, addr.ip(), interface)
+    }
 }
 
 /// The outcome for one peer and compiler.
@@ -108,11 +127,12 @@ pub(super) fn judge(
     if let Some(reason) = listed.and_then(unusable_token) {
         return Judgement::excluded(reason);
     }
-    if peer.is_discovered() && peer.is_among(&scene.own_addrs) {
+    if peer.is_discovered() && peer.is_among(&scene.own_addrs()) {
         return Judgement::excluded("this machine itself");
     }
     let candidate = candidate(peer, scene);
-    // A rule that needs no toolchain forbids a host before anything is asked of it.
+    // A rule that needs no toolchain forbids a host whatever it offers. Who it is, it was asked when
+    // it was heard of: the policies of clients yet to come are not known then.
     let outright = verdict::judge_host(policy, &candidate, None);
     if !outright.allowed && !candidate.addrs.is_empty() {
         return Judgement::excluded(outright.reason);
@@ -122,11 +142,11 @@ pub(super) fn judge(
         LocalCompiler::Identifying => {
             return Judgement::pending("the compiler here is being identified");
         }
-        LocalCompiler::Unknown(reason) => return Judgement::excluded(reason.clone()),
+        LocalCompiler::Unknown { reason, .. } => return Judgement::excluded(reason.clone()),
     };
-    if let Some(until) = peer.refusing_until(now) {
-        let seconds = (until - now).as_secs() + 1;
-        return Judgement::excluded(format!("it refuses jobs; tried again in {seconds} s"));
+    if let Some(backoff) = peer.backoff(now) {
+        let seconds = (backoff.until - now).as_millis().div_ceil(1000);
+        return Judgement::excluded(format!("{}; tried again in {seconds} s", backoff.reason));
     }
     let job = Job { toolchain, driver, name: wanted };
     let judgement = match &peer.state {
@@ -178,7 +198,7 @@ fn judge_stock(peer: &Peer, policy: &Policy, candidate: &Candidate, job: Job<'_>
             }
             Some(StockName::Absent) => absent.push(name),
             Some(StockName::Known(toolchain)) => {
-                let driver = Driver::of_name(&name);
+                let driver = Driver::of_program(name.as_bytes());
                 let toolchain = toolchain.as_ref().clone();
                 offered.push(Offered { names: vec![name], driver, toolchain });
                 let known = Inventory::Probed(&offered);
@@ -241,8 +261,8 @@ fn candidate(peer: &Peer, scene: &Scene) -> Candidate {
     let addrs = peer.addrs.iter().map(|heard| CandidateAddr {
         addr: heard.addr,
         interface: heard.interface.clone(),
-        // Discovery keeps only addresses in a prefix of the interface they were heard on.
-        on_link: peer.is_discovered(),
+        // It was when it was heard; the interface may have gone or moved to another network since.
+        on_link: peer.is_discovered() && scene.is_on_link(heard.addr, &heard.interface),
     });
     Candidate {
         host: peer.name.clone(),
@@ -252,6 +272,6 @@ fn candidate(peer: &Peer, scene: &Scene) -> Candidate {
             Origin::Discovered(_) => Source::Zeroconf,
         },
         addrs: addrs.collect(),
-        networks: scene.networks.clone(),
+        networks: scene.network_names(),
     }
 }

@@ -9,7 +9,7 @@ use crate::base::node::NodeId;
 use crate::discovery::cluster::NodeKey;
 use crate::discovery::txt::HeardTxt;
 use crate::fingerprint::{Offered, Toolchain};
-use crate::settings::hosts::DEFAULT_SLOTS;
+use crate::settings::hosts::{DEFAULT_BACKOFF, DEFAULT_SLOTS};
 use crate::wire::control::HelloReply;
 
 /// First pause before a silent peer is asked again; doubled each time up to [`MAX_RETRY`].
@@ -18,10 +18,8 @@ const FIRST_RETRY: Duration = Duration::from_secs(1);
 const MAX_RETRY: Duration = Duration::from_secs(30);
 /// A discovered peer that did not answer so often is forgotten until it is heard again.
 const MAX_FAILURES: u32 = 10;
-/// A host that refused this many jobs in a row is left out for [`REFUSAL_PAUSE`].
-const MAX_REFUSALS: u32 = 3;
-/// How long a refusing host is left out.
-const REFUSAL_PAUSE: Duration = Duration::from_secs(60);
+/// A host that refused or broke this many jobs in a row is left out for [`DEFAULT_BACKOFF`].
+const MAX_SETBACKS: u32 = 3;
 /// Jobs that one discovered host gets at once from one user; an advert can claim any number.
 const MAX_DISCOVERED_SLOTS: u16 = 256;
 /// Objects of a wrong compiler after which a name is distrusted until the peer restarts.
@@ -80,6 +78,14 @@ pub(super) enum StockName {
     Absent,
 }
 
+/// A peer answers, yet job upon job came to nothing there.
+#[derive(Clone, Debug)]
+pub(super) struct Backoff {
+    pub(super) until: Instant,
+    /// For people: `it refuses jobs`.
+    pub(super) reason: String,
+}
+
 /// One peer.
 #[derive(Clone, Debug)]
 pub(super) struct Peer {
@@ -101,7 +107,8 @@ pub(super) struct Peer {
     generation: Option<u64>,
     failures: u32,
     refusals: u32,
-    refusing_until: Option<Instant>,
+    broken_jobs: u32,
+    backoff: Option<Backoff>,
     wrong: HashMap<String, (u32, String)>,
     distrusted: HashSet<String>,
 }
@@ -122,7 +129,8 @@ impl Peer {
             generation: None,
             failures: 0,
             refusals: 0,
-            refusing_until: None,
+            broken_jobs: 0,
+            backoff: None,
             wrong: HashMap::new(),
             distrusted: HashSet::new(),
         }
@@ -185,8 +193,12 @@ impl Peer {
         self.failures >= MAX_FAILURES
     }
 
-    /// It was reached at this address: use it first from now on.
+    /// It was reached at this address: use it first from now on. A listed name was resolved for it,
+    /// and what it stood for earlier no longer counts.
     pub(super) fn reached(&mut self, addr: SocketAddr) {
+        if !self.is_discovered() {
+            self.addrs.clear();
+        }
         match self.addrs.iter().position(|known| known.addr == addr) {
             Some(position) => self.addrs[..=position].rotate_right(1),
             None => self.addrs.insert(0, PeerAddr { addr, interface: String::new() }),
@@ -197,6 +209,7 @@ impl Peer {
     pub(super) fn answered_ours(&mut self, reply: HelloReply) {
         if self.generation != Some(reply.generation) {
             self.forget_verdicts();
+            self.forgive();
         }
         self.generation = Some(reply.generation);
         self.failures = 0;
@@ -218,6 +231,12 @@ impl Peer {
         self.state = State::Stock;
     }
 
+    /// It may have been away for a moment. Only a server of ours tells by its hello whether it was;
+    /// of a stock one what its names stood for is forgotten.
+    pub(super) fn may_have_restarted(&mut self) {
+        self.stock_names.retain(|_, name| matches!(name, StockName::Asking));
+    }
+
     /// It did not answer, or failed in the middle of a job.
     pub(super) fn failed(&mut self, now: Instant, reason: String) {
         let pause = FIRST_RETRY.saturating_mul(1 << self.failures.min(5)).min(MAX_RETRY);
@@ -233,10 +252,25 @@ impl Peer {
         }
     }
 
+    /// It is silent, and the pause before it is asked again is over.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.retry_at().is_some_and(|at| at <= now)
+    }
+
     /// A job ran there, whatever the compiler said.
     pub(super) fn ran(&mut self) {
-        self.refusals = 0;
-        self.refusing_until = None;
+        self.forgive();
+    }
+
+    /// It failed in the middle of a job. All jobs that one breakdown ends count as one.
+    pub(super) fn broke_a_job(&mut self, now: Instant, reason: String) {
+        if !matches!(self.state, State::Silent { .. }) {
+            self.broken_jobs += 1;
+        }
+        if self.broken_jobs >= MAX_SETBACKS {
+            self.back_off(now, format!("its jobs failed: {reason}"));
+        }
+        self.failed(now, reason);
     }
 
     /// It closed on a job before its first byte.
@@ -244,15 +278,25 @@ impl Peer {
         // A stock peer may have lost the name since it was asked.
         self.stock_names.remove(name);
         self.refusals += 1;
-        if self.refusals >= MAX_REFUSALS {
-            self.refusing_until = Some(now + REFUSAL_PAUSE);
-            self.refusals = 0;
+        if self.refusals >= MAX_SETBACKS {
+            self.back_off(now, "it refuses jobs".to_owned());
         }
     }
 
-    /// When it will be tried again after refusing job upon job.
-    pub(super) fn refusing_until(&self, now: Instant) -> Option<Instant> {
-        self.refusing_until.filter(|until| *until > now)
+    fn back_off(&mut self, now: Instant, reason: String) {
+        self.forgive();
+        self.backoff = Some(Backoff { until: now + DEFAULT_BACKOFF, reason });
+    }
+
+    fn forgive(&mut self) {
+        self.refusals = 0;
+        self.broken_jobs = 0;
+        self.backoff = None;
+    }
+
+    /// Why nothing is sent to it for a while, although it answers.
+    pub(super) fn backoff(&self, now: Instant) -> Option<&Backoff> {
+        self.backoff.as_ref().filter(|backoff| backoff.until > now)
     }
 
     /// An object from the compiler called `name` carried another compiler's mark.
@@ -288,8 +332,6 @@ impl Peer {
         self.stock_names.clear();
         self.wrong.clear();
         self.distrusted.clear();
-        self.refusals = 0;
-        self.refusing_until = None;
     }
 }
 
@@ -353,10 +395,36 @@ mod tests {
         peer.ran();
         peer.refused(now, "gcc");
         peer.refused(now, "gcc");
-        assert!(peer.refusing_until(now).is_none());
+        assert!(peer.backoff(now).is_none());
         peer.refused(now, "gcc");
-        assert!(peer.refusing_until(now).is_some());
-        assert!(peer.refusing_until(now + REFUSAL_PAUSE).is_none());
+        assert!(peer.backoff(now).is_some());
+        assert!(peer.backoff(now + DEFAULT_BACKOFF).is_none());
+    }
+
+    #[test]
+    fn a_listed_host_that_moved_is_at_its_new_address_only() {
+        let mut peer = peer();
+        for last in [1, 2] {
+            peer.reached(SocketAddr::from(([10, 77, 0, last], 3632)));
+        }
+        assert_eq!(peer.host_port(), "10.77.0.2:3632");
+        assert_eq!(peer.addrs.len(), 1);
+    }
+
+    #[test]
+    fn jobs_that_one_breakdown_ended_count_as_one() {
+        let now = Instant::now();
+        let mut peer = peer();
+        for _ in 0..2 {
+            peer.answered_ours(hello(1));
+            (0..8).for_each(|_| peer.broke_a_job(now, "connection reset".to_owned()));
+        }
+        peer.answered_ours(hello(1));
+        assert!(peer.backoff(now).is_none());
+        peer.broke_a_job(now, "connection reset".to_owned());
+        assert!(peer.backoff(now).is_some());
+        peer.answered_ours(hello(2));
+        assert!(peer.backoff(now).is_none(), "a restart is forgiven");
     }
 
     #[test]

@@ -7,6 +7,9 @@ use std::rc::Rc;
 use super::books::InForce;
 use crate::policy::file::{self, FileStamp};
 
+/// Policies remembered; each client may name one of its own.
+const MAX_POLICIES: usize = 64;
+
 /// Policies by the path that a client's environment names, or none.
 pub(super) struct Policies {
     distcc_dir: PathBuf,
@@ -41,7 +44,25 @@ impl Policies {
                 policy: Err(problems.iter().map(ToString::to_string).collect()),
             },
         };
+        if self.read.len() >= MAX_POLICIES {
+            self.read.clear();
+        }
         self.read.insert(key, (stamps, in_force.clone()));
         in_force
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn remembers_no_more_policies_than_it_may() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut policies = Policies::new(dir.path().to_owned());
+        for n in 0..=MAX_POLICIES {
+            policies.in_force(Some(&format!("{}/{n}", dir.path().display())));
+        }
+        assert_eq!(policies.read.len(), 1);
     }
 }

@@ -1,6 +1,7 @@
 //! The peers of the last time, kept per network: they are asked at once when the agent starts,
 //! beside the browse, so that the first compile need not wait for multicast.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::io::Write;
@@ -76,11 +77,16 @@ pub(super) fn load(path: &Path, networks: &[String]) -> Vec<RememberedPeer> {
 }
 
 /// Replaces what is remembered for these networks.
-pub(super) fn store(path: &Path, networks: &[String], peers: &[RememberedPeer]) -> io::Result<()> {
+pub(super) fn store(
+    path: &Path,
+    networks: BTreeMap<String, Vec<RememberedPeer>>,
+) -> io::Result<()> {
     let mut memory = read(path);
-    memory.networks.retain(|(network, _)| !networks.contains(network));
-    let kept = &peers[..peers.len().min(MAX_PEERS)];
-    memory.networks.extend(networks.iter().map(|network| (network.clone(), kept.to_vec())));
+    memory.networks.retain(|(network, _)| !networks.contains_key(network));
+    memory.networks.extend(networks.into_iter().map(|(network, mut peers)| {
+        peers.truncate(MAX_PEERS);
+        (network, peers)
+    }));
     let surplus = memory.networks.len().saturating_sub(MAX_NETWORKS);
     memory.networks.drain(..surplus);
     memory.format = FORMAT;
@@ -115,17 +121,24 @@ mod tests {
         }
     }
 
+    fn all_in(
+        networks: &[String],
+        peers: &[RememberedPeer],
+    ) -> BTreeMap<String, Vec<RememberedPeer>> {
+        networks.iter().map(|network| (network.clone(), peers.to_vec())).collect()
+    }
+
     #[test]
     fn remembers_peers_per_network() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("peers");
         let home = ["192.168.1.0/24".to_owned()];
         let office = ["10.77.0.0/24".to_owned(), "fd77::/64".to_owned()];
-        store(&path, &home, &[peer(1)]).unwrap();
-        store(&path, &office, &[peer(2), peer(3)]).unwrap();
+        store(&path, all_in(&home, &[peer(1)])).unwrap();
+        store(&path, all_in(&office, &[peer(2), peer(3)])).unwrap();
         assert_eq!(load(&path, &home), [peer(1)]);
         assert_eq!(load(&path, &office), [peer(2), peer(3)]);
-        store(&path, &office, &[]).unwrap();
+        store(&path, all_in(&office, &[])).unwrap();
         assert_eq!(load(&path, &office), []);
         assert_eq!(load(&path, &["172.16.0.0/16".to_owned()]), []);
     }
@@ -137,7 +150,7 @@ mod tests {
         fs::write(&path, b"\x01\x00garbage").unwrap();
         let here = ["10.0.0.0/8".to_owned()];
         assert_eq!(load(&path, &here), []);
-        store(&path, &here, &[peer(1)]).unwrap();
+        store(&path, all_in(&here, &[peer(1)])).unwrap();
         assert_eq!(load(&path, &here), [peer(1)]);
     }
 
@@ -146,7 +159,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("peers");
         for n in 0..=MAX_NETWORKS {
-            store(&path, &[format!("net{n}")], &[peer(1)]).unwrap();
+            store(&path, all_in(&[format!("net{n}")], &[peer(1)])).unwrap();
         }
         assert_eq!(load(&path, &["net0".to_owned()]), []);
         assert_eq!(load(&path, &["net1".to_owned()]), [peer(1)]);

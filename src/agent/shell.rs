@@ -9,7 +9,6 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixListener as StdListener;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -41,6 +40,9 @@ use crate::wire::control::{AgentMessage, ClientMessage, CompilerQuery};
 const EVENTS: usize = 1024;
 /// What is remembered is written this long after the last change of it.
 const REMEMBER_AFTER: Duration = Duration::from_millis(500);
+
+/// Where this machine stands is looked at at most so often for clients' questions.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Where this agent lives.
 pub(super) struct Setting {
@@ -130,10 +132,11 @@ struct Owner {
     setting: Setting,
     books: Books,
     policies: Policies,
-    toolchains: Arc<Mutex<ToolchainCache>>,
+    toolchains: ToolchainCache,
     answers: HashMap<ClientId, mpsc::Sender<AgentMessage>>,
     events: mpsc::Sender<Event>,
     browser: Option<Browser>,
+    looked_at: Instant,
     remember_at: Option<Instant>,
     idle_since: Instant,
     outdated: bool,
@@ -154,10 +157,11 @@ impl Owner {
         Self {
             books: Books::new(cores::usable()),
             policies: Policies::new(setting.distcc_dir.clone()),
-            toolchains: Arc::new(Mutex::new(toolchains)),
+            toolchains,
             answers: HashMap::new(),
             events,
             browser: None,
+            looked_at: Instant::now(),
             remember_at: None,
             idle_since: Instant::now(),
             outdated: false,
@@ -203,11 +207,13 @@ impl Owner {
             Event::Outdated => self.make_room(),
             Event::Answered(key, answer) => self.books.peer_answered(now, key, answer),
             Event::Probed(key, name, probed) => self.books.peer_probed(now, key, name, probed),
-            Event::Identified(query, identified) => self.books.identified(now, query, identified),
+            Event::Identified(query, identified) => self.identified(now, query, identified),
             Event::Heard(heard) => {
                 self.look_around();
                 self.books.heard(now, heard);
             }
+            // It removed its socket itself, and stays until its clients have gone.
+            Event::Vanished if self.outdated => {}
             Event::Vanished => {
                 info!("the agent's directory or socket has vanished");
                 self.vanished = true;
@@ -221,7 +227,8 @@ impl Owner {
                 self.tell(id, AgentMessage::Welcome { protocol });
             }
             ClientMessage::Place(request) => {
-                self.recall(&request.compiler);
+                self.look_around_again(now);
+                self.recall(now, &request.compiler);
                 let in_force = self.policies.in_force(request.policy.as_deref());
                 self.books.asks(now, id, Question::Place(request, in_force));
             }
@@ -231,8 +238,9 @@ impl Owner {
             ClientMessage::Preprocessed => self.books.preprocessed(now, id),
             ClientMessage::Report(report) => self.books.reported(now, id, report),
             ClientMessage::ShowHosts(request) => {
+                self.look_around_again(now);
                 for query in &request.compilers {
-                    self.recall(query);
+                    self.recall(now, query);
                 }
                 let in_force = self.policies.in_force(request.policy.as_deref());
                 self.books.asks(now, id, Question::Show(request, in_force));
@@ -242,11 +250,10 @@ impl Owner {
 
     /// Takes a compiler's identity from the cache if its files are what they were, and has it
     /// identified anew if not: a compiler may be upgraded while the agent lives.
-    fn recall(&mut self, query: &CompilerQuery) {
-        let Ok(cache) = self.toolchains.lock() else { return };
+    fn recall(&mut self, now: Instant, query: &CompilerQuery) {
         let (path, search_path) = paths(query);
-        let known = cache.lookup(path, search_path);
-        self.books.recalled(query, known);
+        let known = self.toolchains.lookup(path, search_path);
+        self.books.recalled(now, query, known);
     }
 
     fn tell(&mut self, id: ClientId, message: AgentMessage) {
@@ -306,19 +313,36 @@ impl Owner {
 
     /// Runs the compiler a few times: blocking work, on a thread of its own.
     fn identify(&self, query: CompilerQuery) {
-        let toolchains = Arc::clone(&self.toolchains);
         self.spawn(async move {
             let asked = query.clone();
-            let identified = spawn_blocking(move || identify(&toolchains, &asked)).await;
-            let identified = identified.unwrap_or_else(|e| Err(e.to_string()));
+            let probed = spawn_blocking(move || {
+                let (path, search_path) = paths(&asked);
+                probe_local(path, search_path).map_err(|e| e.to_string())
+            });
+            let identified = probed.await.unwrap_or_else(|e| Err(e.to_string()));
             Event::Identified(query, identified)
         });
+    }
+
+    /// Keeps on disk what a compiler was found to be, and tells the books.
+    fn identified(&mut self, now: Instant, query: CompilerQuery, identified: Identified) {
+        if let Ok(probed) = &identified {
+            let (path, search_path) = paths(&query);
+            self.toolchains.insert(path, search_path, probed);
+            if let Err(e) = self.toolchains.save() {
+                warn!(error = %e, "cannot keep what was learned of a compiler");
+            }
+        }
+        self.books.identified(now, query, identified);
     }
 
     fn browse(&mut self) {
         let now = Instant::now();
         self.look_around();
-        for peer in remembered::load(&self.memory(), &networks()) {
+        let scene = &self.books.scene;
+        let mut known = remembered::load(&self.memory(), &scene.network_names());
+        known.retain(|peer| scene.is_on_link(peer.addr, &peer.interface));
+        for peer in known {
             self.books.heard(now, peer.into_heard());
         }
         let (browser, mut heard) = Browser::start();
@@ -335,20 +359,28 @@ impl Owner {
 
     /// Tells the books where this machine stands.
     fn look_around(&mut self) {
-        let own = interfaces::list().into_iter().map(|interface| interface.addr);
-        self.books.scene = Scene {
-            own_addrs: own.filter(|addr| !addr.is_loopback()).collect(),
-            networks: networks(),
-        };
+        let interfaces = interfaces::list();
+        let networks = interfaces::networks(&interfaces);
+        self.books.scene = Scene { interfaces, networks };
+        self.looked_at = Instant::now();
+    }
+
+    /// As [`Self::look_around`] for a question about discovered peers, but not for every job of a
+    /// long build: links come and go without a word from any peer.
+    fn look_around_again(&mut self, now: Instant) {
+        if self.browser.is_some() && now >= self.looked_at + LOOK_EVERY {
+            self.look_around();
+        }
     }
 
     fn memory(&self) -> PathBuf {
         self.setting.dir.join("peers")
     }
 
-    fn remember(&self) {
+    fn remember(&mut self) {
+        self.look_around();
         let peers = self.books.worth_remembering();
-        if let Err(e) = remembered::store(&self.memory(), &networks(), &peers) {
+        if let Err(e) = remembered::store(&self.memory(), peers) {
             warn!(error = %e, "cannot remember the peers");
         }
     }
@@ -374,23 +406,74 @@ impl Owner {
     }
 }
 
-fn networks() -> Vec<String> {
-    interfaces::network_identity().into_iter().map(|name| name.0).collect()
-}
-
 fn paths(query: &CompilerQuery) -> (&Path, &OsStr) {
     (Path::new(OsStr::from_bytes(&query.path)), OsStr::from_bytes(&query.search_path))
 }
 
-/// Asks the compiler and keeps the answer on disk. The cache is not locked meanwhile: the owner
-/// looks into it for every job.
-fn identify(toolchains: &Mutex<ToolchainCache>, query: &CompilerQuery) -> Identified {
-    let (path, search_path) = paths(query);
-    let probed = probe_local(path, search_path).map_err(|e| e.to_string())?;
-    let mut cache = toolchains.lock().map_err(|e| e.to_string())?;
-    cache.insert(path, search_path, &probed);
-    if let Err(e) = cache.save() {
-        warn!(error = %e, "cannot keep what was learned of a compiler");
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::unix::net::UnixStream;
+
+    use nix::fcntl::FlockArg;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::wire::codec;
+    use crate::wire::control::{AGENT_PROTOCOL, FRAME_HEADER, LocalPurpose, frame, frame_len};
+
+    fn say(stream: &mut UnixStream, message: &ClientMessage) {
+        stream.write_all(&frame(message).unwrap()).unwrap();
     }
-    Ok(probed)
+
+    /// `None`: closed.
+    fn answer(stream: &mut UnixStream) -> Option<AgentMessage> {
+        let mut header = [0; FRAME_HEADER];
+        stream.read_exact(&mut header).ok()?;
+        let mut body = vec![0; frame_len(header).unwrap()];
+        stream.read_exact(&mut body).unwrap();
+        Some(codec::decode(&body).unwrap())
+    }
+
+    /// An agent on a thread of its own, and the path of its socket.
+    fn agent(dir: &TempDir) -> (PathBuf, thread::JoinHandle<io::Result<()>>) {
+        let socket = dir.path().join("sock");
+        let listener = StdListener::bind(&socket).unwrap();
+        let lock = File::create(dir.path().join("lock")).unwrap();
+        let alive = Flock::lock(lock, FlockArg::LockExclusive).unwrap();
+        let setting = Setting {
+            distcc_dir: dir.path().to_owned(),
+            dir: dir.path().to_owned(),
+            socket: socket.clone(),
+            idle: Duration::from_secs(600),
+        };
+        let running = thread::spawn(move || {
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(run(setting, listener, alive))
+        });
+        (socket, running)
+    }
+
+    #[test]
+    fn an_outdated_agent_serves_its_clients_to_their_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let (socket, running) = agent(&dir);
+        let mut client = UnixStream::connect(&socket).unwrap();
+        say(&mut client, &ClientMessage::Hello { protocol: AGENT_PROTOCOL });
+        assert!(answer(&mut client).is_some());
+        let mut newer = UnixStream::connect(&socket).unwrap();
+        say(&mut newer, &ClientMessage::Hello { protocol: AGENT_PROTOCOL + 1 });
+        assert_eq!(answer(&mut newer), None, "closed");
+        // The event of the socket's removal has a moment to come in; none must end the agent.
+        while socket.exists() {
+            thread::yield_now();
+        }
+        thread::sleep(Duration::from_millis(100));
+        let slot = ClientMessage::LocalPlace { purpose: LocalPurpose::Compile, limit: None };
+        say(&mut client, &slot);
+        assert!(matches!(answer(&mut client), Some(AgentMessage::Local(_))));
+        drop(client);
+        running.join().unwrap().unwrap();
+    }
 }

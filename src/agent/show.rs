@@ -36,7 +36,7 @@ fn compiler(compiler: &LocalCompiler) -> String {
     match compiler {
         LocalCompiler::Identifying => "not identified yet".to_owned(),
         LocalCompiler::Known(toolchain, _) => toolchain.to_string(),
-        LocalCompiler::Unknown(reason) => reason.clone(),
+        LocalCompiler::Unknown { reason, .. } => reason.clone(),
     }
 }
 

@@ -2,6 +2,7 @@
 //! detaches, so that whoever started it finds the socket ready when this process ends.
 
 use std::env;
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::mem;
@@ -22,6 +23,8 @@ use crate::sys::process::{self, Detached, StartReport};
 
 /// The agent leaves when nobody has been connected for this long.
 const DEFAULT_IDLE: Duration = Duration::from_secs(600);
+/// The longest that it can be told to stay.
+const MAX_IDLE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// Runs `distccd --agent [--no-detach]`.
 pub(crate) fn main() -> ExitCode {
@@ -55,7 +58,7 @@ fn start(detach: bool) -> io::Result<ExitCode> {
     let listener = UnixListener::bind(&socket)
         .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", socket.display())))?;
     fs::set_permissions(&socket, fs::Permissions::from_mode(0o600))?;
-    let setting = Setting { distcc_dir, dir, socket, idle: idle_time() };
+    let setting = Setting { distcc_dir, dir, socket, idle: DEFAULT_IDLE };
     if !detach {
         drop(starting);
         return Ok(run(setting, listener, alive));
@@ -80,8 +83,12 @@ fn start(detach: bool) -> io::Result<ExitCode> {
     }
 }
 
-fn run(setting: Setting, listener: UnixListener, alive: Flock<File>) -> ExitCode {
+fn run(mut setting: Setting, listener: UnixListener, alive: Flock<File>) -> ExitCode {
     begin_log(&setting.dir);
+    match idle_time(env::var_os("DISTCC_AGENT_IDLE").as_deref()) {
+        Ok(idle) => setting.idle = idle,
+        Err(problem) => tracing::warn!(problem, "left out of account"),
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     match runtime {
         Ok(runtime) => match runtime.block_on(shell::run(setting, listener, alive)) {
@@ -108,11 +115,13 @@ fn distcc_dir() -> Option<PathBuf> {
     std::path::absolute(dir).ok()
 }
 
-fn idle_time() -> Duration {
-    env::var("DISTCC_AGENT_IDLE")
-        .ok()
-        .and_then(|seconds| seconds.parse().ok())
-        .map_or(DEFAULT_IDLE, Duration::from_secs)
+/// What `$DISTCC_AGENT_IDLE` asks for; if that is no number, what is wrong with it.
+fn idle_time(said: Option<&OsStr>) -> Result<Duration, String> {
+    let Some(said) = said else { return Ok(DEFAULT_IDLE) };
+    match said.to_str().map(str::parse) {
+        Some(Ok(seconds)) => Ok(Duration::from_secs(seconds).min(MAX_IDLE)),
+        _ => Err(format!("DISTCC_AGENT_IDLE={}: expected seconds", said.to_string_lossy())),
+    }
 }
 
 /// The directory, with access for this user only. One that somebody else made first is refused:
@@ -155,4 +164,21 @@ fn begin_log(dir: &Path) {
     let subscriber =
         tracing_subscriber::fmt().with_max_level(level).with_ansi(false).with_writer(file).finish();
     let _ = tracing::subscriber::set_global_default(subscriber);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_time_is_bounded_and_nonsense_is_named() {
+        let idle = |said: &str| idle_time(Some(said.as_ref()));
+        assert_eq!(idle_time(None), Ok(DEFAULT_IDLE));
+        assert_eq!(idle("1"), Ok(Duration::from_secs(1)));
+        assert_eq!(idle("18446744073709551615"), Ok(MAX_IDLE));
+        for nonsense in ["", "soon", "-1", "18446744073709551616"] {
+            let problem = idle(nonsense).unwrap_err();
+            assert_eq!(problem, format!("DISTCC_AGENT_IDLE={nonsense}: expected seconds"));
+        }
+    }
 }

@@ -1,242 +1,20 @@
 //! The books as a whole, driven by events with made-up time: who gets what, in which order.
 
-use std::net::SocketAddr;
-use std::rc::Rc;
-use std::time::{Duration, Instant};
+mod farm;
 
-use super::ask::{Answer, Probed};
-use super::books::{Action, Books, ClientId, InForce, Question};
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::ask::Probed;
+use super::books::{Action, ClientId, InForce, Question};
 use super::peers::PeerKey;
-use crate::base::node::NodeId;
-use crate::discovery::heard::{Heard, HeardAddr, HeardPeer};
-use crate::discovery::txt::HeardTxt;
-use crate::fingerprint::probe::Probed as Identity;
-use crate::fingerprint::{Driver, Family, Offered, Toolchain};
-use crate::policy::file::{self, Policy};
+use crate::discovery::heard::Heard;
+use crate::policy::file;
 use crate::wire::control::{
-    AgentMessage, CompilerQuery, CompilerRecord, HelloReply, HostsAnswer, HostsText, JobReport,
-    LocalPurpose, PlaceRequest, Placement, ShowRequest,
+    AgentMessage, CompilerQuery, HostsText, JobReport, LocalPurpose, PlaceRequest,
 };
 
-const SETTLED: Duration = Duration::from_millis(1300);
-
-struct Farm {
-    books: Books,
-    now: Instant,
-    next_client: u64,
-    policy: InForce,
-    /// What is still to be done, apart from answers to clients.
-    todo: Vec<Action>,
-    answers: Vec<(ClientId, AgentMessage)>,
-}
-
-fn gcc(version: &str) -> Toolchain {
-    Toolchain {
-        family: Family::Gcc,
-        version: version.to_owned(),
-        target: "x86_64-linux-gnu".to_owned(),
-        assembler: Some("2.40".to_owned()),
-        distributor: "Debian".to_owned(),
-        revision: String::new(),
-        configure: Vec::new(),
-        digest: [1; 16],
-        ident: format!("GCC: (Debian {version}) {version}"),
-    }
-}
-
-fn addr(last: u8) -> SocketAddr {
-    SocketAddr::from(([10, 77, 0, last], 3632))
-}
-
-fn up(last: u8) -> Heard {
-    let txt = HeardTxt { id: Some(NodeId(u32::from(last))), jobs: Some(2), ..HeardTxt::default() };
-    Heard::Up(HeardPeer {
-        instance: format!("distcc@h{last}"),
-        host: format!("h{last}"),
-        port: 3632,
-        addrs: vec![HeardAddr { addr: addr(last), interface: "eth0".to_owned() }],
-        txt,
-    })
-}
-
-fn hello(last: u8, offered: &[(&str, &str)]) -> HelloReply {
-    let compilers = offered.iter().map(|(name, version)| {
-        CompilerRecord::from(&Offered {
-            names: vec![(*name).to_owned()],
-            driver: Driver::C,
-            toolchain: gcc(version),
-        })
-    });
-    HelloReply {
-        id: u32::from(last),
-        generation: 1,
-        version: "0".to_owned(),
-        features: vec!["lzo".to_owned()],
-        cores: 2,
-        jobs: 2,
-        compilers: compilers.collect(),
-    }
-}
-
-fn query() -> CompilerQuery {
-    CompilerQuery {
-        path: b"/usr/bin/gcc".to_vec(),
-        search_path: b"/usr/bin".to_vec(),
-        name: b"gcc".to_vec(),
-    }
-}
-
-impl Farm {
-    /// A machine of 4 cores whose gcc is 12.2.0, with the built-in policy.
-    fn new() -> Self {
-        let mut farm = Self {
-            books: Books::new(4),
-            now: Instant::now(),
-            next_client: 0,
-            policy: InForce { policy: Ok(Rc::new(Policy::built_in())), origin: "built in".into() },
-            todo: Vec::new(),
-            answers: Vec::new(),
-        };
-        let identity = Identity {
-            toolchain: gcc("12.2.0"),
-            driver: Driver::C,
-            files: Vec::new(),
-            stamps: Vec::new(),
-        };
-        farm.books.identified(farm.now, query(), Ok(identity));
-        farm
-    }
-
-    /// One host of ours is known and answers; nobody waits for more any longer.
-    fn settled_with_h2(offered: &[(&str, &str)]) -> Self {
-        let mut farm = Self::new();
-        let first = farm.job("+zeroconf");
-        farm.hears(up(2));
-        farm.answer_hellos(&[(2, offered)], &[]);
-        farm.pass(SETTLED);
-        farm.leaves(first);
-        farm.answers.clear();
-        farm
-    }
-
-    fn collect(&mut self) {
-        for action in self.books.take_actions() {
-            match action {
-                Action::Tell(id, message) => self.answers.push((id, message)),
-                Action::Remember => {}
-                other => self.todo.push(other),
-            }
-        }
-    }
-
-    fn pass(&mut self, time: Duration) {
-        self.now += time;
-        self.books.tick(self.now);
-        self.collect();
-    }
-
-    fn client(&mut self) -> ClientId {
-        self.next_client += 1;
-        let id = ClientId(self.next_client);
-        self.books.came(self.now, id);
-        id
-    }
-
-    fn asks(&mut self, id: ClientId, hosts: &str, avoid: &[u64]) {
-        let request = PlaceRequest {
-            hosts: HostsText { origin: "$DISTCC_HOSTS".to_owned(), text: hosts.to_owned() },
-            compiler: query(),
-            avoid: avoid.to_vec(),
-            policy: None,
-        };
-        let question = Question::Place(request, self.policy.clone());
-        self.books.asks(self.now, id, question);
-        self.collect();
-    }
-
-    fn job(&mut self, hosts: &str) -> ClientId {
-        let id = self.client();
-        self.asks(id, hosts, &[]);
-        id
-    }
-
-    fn leaves(&mut self, id: ClientId) {
-        self.books.left(self.now, id);
-        self.collect();
-    }
-
-    fn reports(&mut self, id: ClientId, report: JobReport) {
-        self.books.reported(self.now, id, report);
-        self.collect();
-    }
-
-    fn hears(&mut self, heard: Heard) {
-        self.books.heard(self.now, heard);
-        self.collect();
-    }
-
-    /// Answers every hello under way as these hosts would; whoever is not named does not answer.
-    fn answer_hellos(&mut self, ours: &[(u8, &[(&str, &str)])], stock: &[u8]) {
-        for action in std::mem::take(&mut self.todo) {
-            let (key, addrs) = match action {
-                Action::Hello(key, addrs) => (key, addrs),
-                Action::ResolveAndHello(key, host, port) => {
-                    (key, vec![format!("{host}:{port}").parse().unwrap()])
-                }
-                other => {
-                    self.todo.push(other);
-                    continue;
-                }
-            };
-            let mut answer = Answer::Failed("connection refused".to_owned());
-            for reached in addrs {
-                let mine = ours.iter().find(|(last, _)| addr(*last) == reached);
-                if let Some((last, offered)) = mine {
-                    answer = Answer::Ours(reached, Box::new(hello(*last, offered)));
-                } else if stock.iter().any(|last| addr(*last) == reached) {
-                    answer = Answer::Stock(reached);
-                }
-            }
-            self.books.peer_answered(self.now, key, answer);
-        }
-        self.collect();
-    }
-
-    fn answer(&mut self, id: ClientId) -> Option<AgentMessage> {
-        let position = self.answers.iter().position(|(to, _)| *to == id)?;
-        Some(self.answers.remove(position).1)
-    }
-
-    fn placement(&mut self, id: ClientId) -> Placement {
-        match self.answer(id) {
-            Some(AgentMessage::Placed(placement)) => placement,
-            other => panic!("not placed: {other:?}"),
-        }
-    }
-
-    /// The reason for which the job is to run here.
-    fn local(&mut self, id: ClientId) -> String {
-        match self.answer(id) {
-            Some(AgentMessage::Local(place)) => place.reason,
-            other => panic!("not local: {other:?}"),
-        }
-    }
-
-    fn show(&mut self, hosts: &str) -> Option<HostsAnswer> {
-        let id = self.client();
-        let request = ShowRequest {
-            hosts: HostsText { origin: "$DISTCC_HOSTS".to_owned(), text: hosts.to_owned() },
-            compilers: vec![query()],
-            policy: None,
-        };
-        self.books.asks(self.now, id, Question::Show(request, self.policy.clone()));
-        self.collect();
-        match self.answer(id)? {
-            AgentMessage::Hosts(answer) => Some(answer),
-            other => panic!("not hosts: {other:?}"),
-        }
-    }
-}
+use farm::{Farm, SETTLED, addr, gcc, identity, query, up};
 
 const SAME: &[(&str, &str)] = &[("gcc", "12.2.0")];
 
@@ -365,6 +143,27 @@ fn a_failed_host_is_asked_again_and_used_as_soon_as_it_answers() {
 }
 
 #[test]
+fn a_host_that_answers_and_breaks_every_job_is_left_out_for_a_minute() {
+    let mut farm = Farm::settled_with_h2(SAME);
+    for _ in 0..3 {
+        let job = farm.job("+zeroconf");
+        farm.placement(job);
+        farm.reports(job, JobReport::HostFailed { reason: "connection reset".to_owned() });
+        farm.leaves(job);
+        farm.answer_hellos(&[(2, SAME)], &[]);
+    }
+    let job = farm.job("+zeroconf");
+    assert_eq!(
+        farm.local(job),
+        "its only host is left out: its jobs failed: connection reset; tried again in 60 s"
+    );
+    farm.leaves(job);
+    farm.pass(Duration::from_secs(61));
+    let job = farm.job("+zeroconf");
+    farm.placement(job);
+}
+
+#[test]
 fn an_object_of_a_wrong_compiler_stops_jobs_there_until_the_host_has_said_what_it_is() {
     let mut farm = Farm::settled_with_h2(SAME);
     for _ in 0..2 {
@@ -448,6 +247,27 @@ fn an_edited_policy_holds_for_the_next_job_also_while_others_wait() {
 }
 
 #[test]
+fn a_compiler_that_could_not_be_told_is_asked_again_by_a_later_job() {
+    let mut farm = Farm::settled_with_h2(SAME);
+    farm.todo.clear();
+    farm.books.identified(farm.now, query(), Err("it did not end within 20 s".to_owned()));
+    let job_is_local = |farm: &mut Farm| {
+        farm.books.recalled(farm.now, &query(), None);
+        let job = farm.job("+zeroconf");
+        assert_eq!(farm.local(job), "it did not end within 20 s");
+        farm.leaves(job);
+        farm.todo.len()
+    };
+    assert_eq!(job_is_local(&mut farm), 0);
+    farm.pass(Duration::from_secs(11));
+    assert_eq!(job_is_local(&mut farm), 1);
+    assert_eq!(job_is_local(&mut farm), 1, "asked once");
+    farm.books.identified(farm.now, query(), Ok(identity()));
+    let job = farm.job("+zeroconf");
+    farm.placement(job);
+}
+
+#[test]
 fn a_warning_is_given_to_a_job_that_had_to_wait_for_its_slot() {
     let mut farm = Farm::new();
     let problem = "policy.toml:1: wrong".to_owned();
@@ -479,12 +299,26 @@ fn a_listed_host_that_is_discovered_too_is_one_host() {
 #[test]
 fn this_machine_is_not_its_own_remote_host() {
     let mut farm = Farm::new();
-    farm.books.scene.own_addrs = vec![addr(2).ip()];
+    farm.moves_to("10.77.0.2");
     farm.hears(up(2));
     farm.answer_hellos(&[(2, SAME)], &[]);
     let job = farm.job("+zeroconf");
     farm.pass(SETTLED);
     assert_eq!(farm.local(job), "its only host is left out: this machine itself");
+}
+
+#[test]
+fn peers_of_a_network_that_this_machine_has_left_get_no_jobs_and_are_not_filed_under_the_next() {
+    let mut farm = Farm::settled_with_h2(SAME);
+    let filed = |farm: &Farm| {
+        let networks = farm.books.worth_remembering().into_iter();
+        networks.map(|(network, peers)| (network, peers.len())).collect::<Vec<_>>()
+    };
+    assert_eq!(filed(&farm), [("10.77.0.0/24".to_owned(), 1)]);
+    farm.moves_to("10.78.0.1");
+    let job = farm.job("+zeroconf");
+    assert_eq!(farm.local(job), "its only host is left out: not on the network it was heard on");
+    assert_eq!(filed(&farm), [("10.78.0.0/24".to_owned(), 0)]);
 }
 
 #[test]
@@ -507,6 +341,70 @@ fn a_goodbye_is_believed_only_if_the_host_is_silent_too() {
         farm.answer_hellos(&[], &[]);
     }
     assert_eq!(farm.books.peers.len(), 0, "forgotten");
+}
+
+#[test]
+fn a_stock_host_that_said_goodbye_is_asked_its_names_again_however_soon_it_is_back() {
+    let mut farm = Farm::new();
+    farm.job("+zeroconf");
+    farm.hears(up(2));
+    farm.answer_hellos(&[], &[2]);
+    let Some(Action::Probe(key, _, name)) = farm.todo.pop() else { panic!("not asked") };
+    farm.books.peer_probed(farm.now, key, name, Probed::Known(Box::new(gcc("12.2.0"))));
+    farm.collect();
+    assert_eq!(farm.answers.len(), 1, "placed");
+    farm.pass(SETTLED);
+    farm.hears(Heard::Gone { instance: "distcc@h2".to_owned() });
+    farm.hears(up(2));
+    farm.answer_hellos(&[], &[2]);
+    let job = farm.job("+zeroconf");
+    assert!(farm.local(job).contains("being asked what its gcc is"));
+}
+
+#[test]
+fn a_silent_listed_host_is_dialled_only_when_a_list_names_it_again() {
+    let mut farm = Farm::new();
+    let job = farm.job("10.77.0.2");
+    farm.answer_hellos(&[], &[]);
+    assert!(farm.local(job).contains("does not answer"));
+    farm.leaves(job);
+    assert_eq!(farm.books.next_deadline(), None, "nobody would use it");
+    farm.pass(Duration::from_secs(60));
+    assert!(farm.todo.is_empty());
+    let job = farm.job("10.77.0.2");
+    assert!(farm.local(job).contains("does not answer"));
+    farm.leaves(job);
+    farm.answer_hellos(&[(2, SAME)], &[]);
+    let job = farm.job("10.77.0.2");
+    farm.placement(job);
+}
+
+#[test]
+fn hosts_and_compilers_of_ever_new_requests_are_not_kept_for_ever() {
+    let mut farm = Farm::new();
+    let held = farm.job("10.77.0.2");
+    farm.answer_hellos(&[(2, SAME)], &[]);
+    farm.placement(held);
+    for n in 0..600 {
+        let id = farm.client();
+        let request = PlaceRequest {
+            hosts: HostsText {
+                origin: String::new(),
+                text: format!("10.78.{}.{}", n / 250, n % 250),
+            },
+            compiler: CompilerQuery { search_path: format!("/{n}").into_bytes(), ..query() },
+            avoid: Vec::new(),
+            policy: None,
+        };
+        let compiler = request.compiler.clone();
+        farm.books.identified(farm.now, compiler, Ok(identity()));
+        farm.books.asks(farm.now, id, Question::Place(request, farm.policy.clone()));
+        farm.leaves(id);
+    }
+    assert!(farm.books.peers.len() <= 65, "{}", farm.books.peers.len());
+    assert_eq!(farm.books.peers.len(), farm.books.listed.len());
+    assert!(farm.books.compilers.len() <= 257, "{}", farm.books.compilers.len());
+    assert_eq!(farm.books.peers[&PeerKey(1)].in_use, 1, "what is used is kept");
 }
 
 #[test]

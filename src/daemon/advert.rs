@@ -11,10 +11,11 @@ use super::compilers::Inventory;
 use super::hello::FEATURES;
 use super::server::{Identity, Phase, reached};
 use crate::discovery::advertise::{AdvertisedService, Advertiser};
-use crate::discovery::txt::{Advert, DefaultCompiler};
+use crate::discovery::txt::Advert;
 use crate::discovery::{Error, Reach, interfaces};
 use crate::policy::access::AccessList;
 use crate::settings::daemon::host_triple;
+use crate::sys::cores;
 
 /// Where we can be reached, and by whom.
 #[derive(Clone, Debug)]
@@ -50,15 +51,12 @@ fn describe(identity: &Identity, inventory: &Inventory) -> Advert {
     let offered: Vec<_> = inventory.found.iter().map(|found| found.offered.clone()).collect();
     let advert = Advert {
         id: identity.id,
-        cpus: identity.cores,
+        cpus: cores::online(),
         cores: identity.cores,
         jobs: identity.jobs,
         distcc: env!("CARGO_PKG_VERSION").to_owned(),
         gnuhost: host_triple(),
-        cc: inventory
-            .cc
-            .as_ref()
-            .map(|cc| DefaultCompiler { version: cc.version.clone(), machine: cc.machine.clone() }),
+        cc: inventory.cc.clone(),
         feat: FEATURES.map(str::to_owned).to_vec(),
         compilers: Vec::new(),
     };

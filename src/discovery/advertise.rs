@@ -374,7 +374,7 @@ fn responder_error(error: mdns_sd::Error) -> Error {
 mod tests {
     use super::*;
     use crate::base::node::NodeId;
-    use crate::discovery::txt::DefaultCompiler;
+    use crate::fingerprint::inventory::DefaultCompiler;
 
     fn service(host: &str) -> AdvertisedService {
         let cc = DefaultCompiler { version: "12".into(), machine: "x86_64-linux-gnu".into() };

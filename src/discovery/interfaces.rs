@@ -172,39 +172,67 @@ impl Display for NetworkName {
     }
 }
 
-/// The networks this machine is in now, sorted. IPv6 prefixes only where there is no IPv4: those
-/// of a provider change from day to day.
-pub(crate) fn network_identity() -> Vec<NetworkName> {
+/// A network this machine is in, by way of one interface.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Network {
+    /// What it is called.
+    pub(crate) name: NetworkName,
+    /// `eth0`.
+    pub(crate) interface: String,
+    prefix: IpNet,
+}
+
+/// The networks this machine is in now, sorted. IPv6 prefixes only where the interface has no IPv4:
+/// those of a provider change from day to day.
+pub(crate) fn networks(interfaces: &[Interface]) -> Vec<Network> {
     let routes = fs::read_to_string("/proc/net/route").unwrap_or_default();
     let neighbours = fs::read_to_string("/proc/net/arp").unwrap_or_default();
-    name_networks(&list(), &default_routes(&routes), &neighbours)
+    name_networks(interfaces, &default_routes(&routes), &neighbours)
+}
+
+/// The network that a neighbour on this interface is in; of an IPv6 address on an interface that
+/// has IPv4 too, its first.
+pub(crate) fn network_of<'a>(
+    networks: &'a [Network],
+    addr: IpAddr,
+    interface: &str,
+) -> Option<&'a NetworkName> {
+    let there = || networks.iter().filter(|network| network.interface == interface);
+    let holds = there().find(|network| network.prefix.contains(&addr));
+    holds.or_else(|| there().next()).map(|network| &network.name)
+}
+
+/// Is a neighbour with this address on the link of the interface of this name?
+pub(crate) fn is_on_link(interfaces: &[Interface], addr: IpAddr, interface: &str) -> bool {
+    interfaces.iter().any(|here| here.name == interface && here.contains(addr))
 }
 
 fn name_networks(
     interfaces: &[Interface],
     routes: &[DefaultRoute],
     neighbours: &str,
-) -> Vec<NetworkName> {
+) -> Vec<Network> {
     let used: Vec<&Interface> = interfaces
         .iter()
         .filter(|interface| interface.kind == Kind::Link && !is_link_local_v6(interface.addr))
         .collect();
-    let any_v4 = used.iter().any(|interface| interface.addr.is_ipv4());
-    let mut names: Vec<NetworkName> = used
+    let has_v4 = |name: &str| used.iter().any(|other| other.name == name && other.addr.is_ipv4());
+    let mut networks: Vec<Network> = used
         .iter()
-        .filter(|interface| interface.addr.is_ipv4() == any_v4)
+        .filter(|interface| interface.addr.is_ipv4() == has_v4(&interface.name))
         .map(|interface| {
-            let network = interface.network();
+            let prefix = interface.network();
             let gateway = routes.iter().find(|route| {
-                route.interface == interface.name && network.contains(&IpAddr::V4(route.gateway))
+                route.interface == interface.name && prefix.contains(&IpAddr::V4(route.gateway))
             });
             let mac = gateway.and_then(|route| mac_of(route.gateway, neighbours));
-            NetworkName(mac.map_or_else(|| network.to_string(), |mac| format!("{network}@{mac}")))
+            let name = mac.map_or_else(|| prefix.to_string(), |mac| format!("{prefix}@{mac}"));
+            Network { name: NetworkName(name), interface: interface.name.clone(), prefix }
         })
         .collect();
-    names.sort();
-    names.dedup();
-    names
+    networks.sort();
+    networks.dedup();
+    networks
 }
 
 /// fe80::/10, whose addresses mean something only together with an interface.
@@ -365,7 +393,7 @@ mod tests {
         let routes = default_routes(routes);
         let names = |interfaces: &[Interface], routes: &[DefaultRoute], arp: &str| {
             let names = name_networks(interfaces, routes, arp);
-            names.into_iter().map(|name| name.0).collect::<Vec<_>>()
+            names.into_iter().map(|network| network.name.0).collect::<Vec<_>>()
         };
         assert_eq!(
             names(&interfaces, &routes, arp),
@@ -376,6 +404,29 @@ mod tests {
         assert_eq!(names(&interfaces, &[], arp), plain);
         assert_eq!(names(&interfaces[2..3], &[], ""), ["fd77::/64"]);
         assert!(names(&interfaces[..1], &[], "").is_empty());
+    }
+
+    #[test]
+    fn a_neighbour_is_in_the_network_of_its_own_interface() {
+        let interfaces = [
+            interface("tap0", "10.9.0.2", 16, Kind::Link),
+            interface("wlan0", "192.168.1.7", 24, Kind::Link),
+            interface("wlan0", "192.168.2.7", 24, Kind::Link),
+            interface("wlan0", "fd77::7", 64, Kind::Link),
+        ];
+        let networks = name_networks(&interfaces, &[], "");
+        for (addr, name, network, on_link) in [
+            ("192.168.1.8", "wlan0", Some("192.168.1.0/24"), true),
+            ("192.168.2.8", "wlan0", Some("192.168.2.0/24"), true),
+            ("fd77::8", "wlan0", Some("192.168.1.0/24"), true),
+            ("10.9.3.1", "tap0", Some("10.9.0.0/16"), true),
+            ("10.9.3.1", "eth0", None, false),
+            ("10.9.3.1", "wlan0", Some("192.168.1.0/24"), false),
+        ] {
+            let addr = addr.parse().unwrap();
+            let found = network_of(&networks, addr, name).map(|network| network.0.as_str());
+            assert_eq!((found, is_on_link(&interfaces, addr, name)), (network, on_link), "{addr}");
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use super::escape;
 use crate::base::node::NodeId;
+use crate::fingerprint::inventory::DefaultCompiler;
 use crate::fingerprint::{Family, Offered, Toolchain};
 
 /// All strings together; above about 1240 bytes the record arrives late or, at first, empty.
@@ -47,15 +48,6 @@ pub(crate) struct Advert {
     pub(crate) feat: Vec<String>,
     /// Every compiler offered, the default one first.
     pub(crate) compilers: Vec<TcEntry>,
-}
-
-/// The compiler called `cc`, for stock clients.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct DefaultCompiler {
-    /// `cc -dumpversion`: on Debian `12`, not `12.2.0`.
-    pub(crate) version: String,
-    /// `cc -dumpmachine`.
-    pub(crate) machine: String,
 }
 
 impl DefaultCompiler {

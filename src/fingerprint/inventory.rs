@@ -120,7 +120,7 @@ impl Sameness {
         } else {
             Some(name.to_owned())
         };
-        Some(Self { file, driver: Driver::of_name(name), name: relevant })
+        Some(Self { file, driver: Driver::of_program(name.as_bytes()), name: relevant })
     }
 }
 
@@ -149,7 +149,7 @@ fn entries(dir: &Path) -> impl Iterator<Item = String> {
     entries.filter_map(|entry| entry.file_name().into_string().ok())
 }
 
-/// What the original advertises of a machine.
+/// The compiler called `cc`, by which stock clients choose a machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DefaultCompiler {
     /// `cc -dumpmachine`: `x86_64-linux-gnu`.

@@ -33,4 +33,6 @@ pub(crate) mod verbose;
 pub(crate) mod words;
 
 #[cfg(feature = "daemon")]
-pub(crate) use toolchain::{Driver, Family, Offered, Toolchain};
+pub(crate) use crate::command::Driver;
+#[cfg(feature = "daemon")]
+pub(crate) use toolchain::{Family, Offered, Toolchain};

@@ -172,7 +172,7 @@ impl<'a> Inquiry<'a> {
         let workplace = tempfile::Builder::new().prefix("distcc-probe-").tempdir();
         Ok(Self {
             path,
-            driver: Driver::of_name(&name),
+            driver: Driver::of_program(name.as_bytes()),
             name,
             dirs: files::directories(search_path),
             workplace: workplace

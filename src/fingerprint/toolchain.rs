@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
+use crate::command::Driver;
 use crate::wire::control::{CompilerRecord, ToolchainRecord};
 
 /// The kind of a compiler.
@@ -33,22 +34,6 @@ impl Display for Family {
             Self::Clang => "clang",
             Self::Other(name) => name,
         })
-    }
-}
-
-/// How a driver takes a file called `x.c`: `g++` and `clang++` take it as C++.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Driver {
-    /// `gcc`, `clang`, `cc`.
-    C,
-    /// `g++`, `clang++`, `c++`.
-    Cxx,
-}
-
-impl Driver {
-    /// Judged by the program's file name, without directory.
-    pub(crate) fn of_name(name: &str) -> Self {
-        if name.contains("++") { Self::Cxx } else { Self::C }
     }
 }
 

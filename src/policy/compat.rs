@@ -221,6 +221,50 @@ fn dissent(here: &Toolchain, there: &Toolchain, matching: &Matching) -> Option<D
     }
     assembler_dissent(here, there, matching.binutils)
         .or_else(|| build_dissent(here, there, matching.build))
+        .or_else(|| mark_dissent(here, there, matching.build))
+}
+
+/// Objects are accepted by the mark that the peer's compiler is said to leave, so what is said must
+/// be what the compiler here would write, but for versions and revisions that the policy tolerates.
+fn mark_dissent(here: &Toolchain, there: &Toolchain, build: BuildMatch) -> Option<Dissent> {
+    let fits = match build {
+        _ if here.ident == there.ident => true,
+        BuildMatch::Same => false,
+        BuildMatch::Vendor => mark_form(here) == mark_form(there),
+        BuildMatch::Any => has_mark_of_family(here) && has_mark_of_family(there),
+    };
+    (!fits).then(|| Dissent::Mark { here: here.ident.clone(), there: there.ident.clone() })
+}
+
+/// The words of a mark, its numbers replaced by whether they are the compiler's version or another:
+/// of `GCC: (Debian 12.2.0-14) 12.2.0` the words `GCC:`, `Debian`, version and version.
+fn mark_form(toolchain: &Toolchain) -> Vec<&str> {
+    let word_form = |word| match word {
+        word if !has_digit(word) => word,
+        word if is_of_version(word, &toolchain.version) => "version",
+        _ => "number",
+    };
+    let words = toolchain.ident.split([' ', '(', ')', '[', ']']);
+    words.filter(|word| !word.is_empty()).map(word_form).collect()
+}
+
+fn has_digit(word: &str) -> bool {
+    word.contains(|c: char| c.is_ascii_digit())
+}
+
+/// `12.2.0` or `12.2.0-14+deb12u1` for version 12.2.0, not `12.2.01`.
+fn is_of_version(word: &str, version: &str) -> bool {
+    let goes_on = |rest: &str| rest.starts_with(|c: char| c == '.' || c.is_ascii_digit());
+    word.strip_prefix(version).is_some_and(|rest| !version.is_empty() && !goes_on(rest))
+}
+
+/// `GCC: (Debian 12.2.0-14) 12.2.0`, `Debian clang version 14.0.6`
+fn has_mark_of_family(toolchain: &Toolchain) -> bool {
+    match toolchain.family {
+        Family::Gcc => toolchain.ident.starts_with("GCC: "),
+        Family::Clang => toolchain.ident.contains("clang version "),
+        Family::Other(_) => false,
+    }
 }
 
 fn assembler_dissent(here: &Toolchain, there: &Toolchain, tolerance: Tolerance) -> Option<Dissent> {

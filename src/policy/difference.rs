@@ -77,6 +77,13 @@ pub(crate) enum Dissent {
         /// The peer's, likewise.
         there: String,
     },
+    /// Another mark in objects.
+    Mark {
+        /// The client's `.comment`, empty if it leaves none.
+        here: String,
+        /// The peer's, likewise.
+        there: String,
+    },
     /// Nothing but the files themselves.
     Files {
         /// The program's name.
@@ -123,6 +130,9 @@ impl Display for Dissent {
             }
             Self::Revision { here, there } => {
                 both(f, "package ", or_unknown(here), or_unknown(there))
+            }
+            Self::Mark { here, there } => {
+                write!(f, "marks objects \"{}\" here, \"{}\" there", Shown(here), Shown(there))
             }
             Self::Files { name, here, there } => write!(
                 f,
@@ -263,6 +273,10 @@ mod tests {
             (
                 Dissent::Revision { here: text("12.2.0-14"), there: text("12.2.0-14+deb12u1") },
                 "package 12.2.0-14 here, 12.2.0-14+deb12u1 there",
+            ),
+            (
+                Dissent::Mark { here: text("GCC: (GNU) 12.2.0"), there: text("") },
+                "marks objects \"GCC: (GNU) 12.2.0\" here, \"\" there",
             ),
             (
                 Dissent::Files { name: text("tcc"), here: [0xab; 16], there: [0; 16] },

@@ -41,7 +41,7 @@ fn gcc_with(change: impl FnOnce(&mut Toolchain)) -> Toolchain {
 
 fn offer(names: &[&str], toolchain: Toolchain) -> Offered {
     let names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
-    let driver = Driver::of_name(&names[0]);
+    let driver = Driver::of_program(names[0].as_bytes());
     Offered { names, driver, toolchain }
 }
 
@@ -275,4 +275,39 @@ proptest! {
         let takes = |at| compare(&here, Driver::C, &offered, "gcc", &word(at)).is_ok();
         prop_assert!((at..5).all(|looser| takes(looser) || !takes(at)));
     }
+}
+
+#[test]
+fn marks_in_objects_are_the_local_ones_but_for_what_the_policy_tolerates() {
+    let vendor = Matching::BUILT_IN;
+    let same = matching(|m| m.build = BuildMatch::Same);
+    let loose = matching(|m| (m.gcc, m.build) = (Tolerance::Any, BuildMatch::Any));
+    let minor = matching(|m| m.gcc = Tolerance::Minor);
+    let newer = "GCC: (Debian 12.3.0-1) 12.3.0";
+    for (version, ident, matching, fits) in [
+        ("12.2.0", "GCC: (Debian 12.2.0-14) 12.2.0", &vendor, true),
+        ("12.2.0", "GCC: (Debian 12.2.0-14) 12.2.0", &same, false),
+        ("12.2.0", "GCC: (Debian 11.3.0-12) 11.3.0", &vendor, false),
+        ("12.2.0", "GCC: (Debian 12.2.01) 12.2.0", &vendor, false),
+        ("12.2.0", "GCC: (Ubuntu 12.2.0-14) 12.2.0", &vendor, false),
+        ("12.2.0", "GCC: (Ubuntu 12.2.0-14) 12.2.0", &loose, true),
+        ("12.2.0", "", &vendor, false),
+        ("12.2.0", "", &loose, false),
+        ("12.3.0", newer, &minor, true),
+        ("12.3.0", "GCC: (Debian 12.2.0-14) 12.2.0", &minor, false),
+        ("12.3.0", newer, &loose, true),
+        ("12.3.0", "Debian clang version 12.3.0", &loose, false),
+    ] {
+        let there = gcc_with(|t| {
+            version.clone_into(&mut t.version);
+            ident.clone_into(&mut t.ident);
+        });
+        let said = verdict(&gcc(), &there, matching);
+        let refused = format!("marks objects \"{}\" here, \"{ident}\" there", gcc().ident);
+        assert_eq!(said != refused, fits, "{version} {ident} {said}");
+        assert_eq!(said.starts_with("same") || said.starts_with("near"), fits, "{said}");
+    }
+    // The same files do not excuse another mark.
+    let there = Toolchain { ident: "GCC: (Debian 11.3.0-12) 11.3.0".to_owned(), ..gcc() };
+    assert!(verdict(&gcc(), &there, &vendor).starts_with("marks objects"));
 }

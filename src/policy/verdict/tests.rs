@@ -19,7 +19,7 @@ fn toolchain(family: &str, version: &str, assembler: Option<&str>) -> Toolchain 
 }
 
 fn offer(name: &str, toolchain: Toolchain) -> Offered {
-    Offered { names: vec![name.to_owned()], driver: Driver::of_name(name), toolchain }
+    Offered { names: vec![name.to_owned()], driver: Driver::of_program(name.as_bytes()), toolchain }
 }
 
 /// gcc 12 under its own name, gcc 11 as `gcc`, and a clang.
