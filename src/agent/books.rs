@@ -88,10 +88,8 @@ pub(super) struct Books {
     pub(super) local: LocalSlots,
     pub(super) listed_local_in_use: u16,
     pub(super) lists: HashMap<String, Rc<HostList>>,
-    /// Somebody has used `+zeroconf`.
-    pub(super) browsing: bool,
-    /// Until then a compile waits for discovered hosts; none before anybody used `+zeroconf`.
-    pub(super) settle_at: Option<Instant>,
+    /// When somebody first used `+zeroconf`.
+    pub(super) browsing_since: Option<Instant>,
     pub(super) scene: Scene,
     pub(super) warned: HashMap<String, Instant>,
     pub(super) placements: u64,
@@ -113,8 +111,7 @@ impl Books {
             local: LocalSlots::new(cores),
             listed_local_in_use: 0,
             lists: HashMap::new(),
-            browsing: false,
-            settle_at: None,
+            browsing_since: None,
             scene: Scene::default(),
             warned: HashMap::new(),
             placements: 0,
@@ -128,21 +125,18 @@ impl Books {
     }
 
     /// When [`Books::tick`] wants to be called next, whatever happens.
-    pub(super) fn next_deadline(&self) -> Option<Instant> {
+    pub(super) fn next_deadline(&self, now: Instant) -> Option<Instant> {
         let retries = self.retried().filter_map(Peer::retry_at);
         let patience = self.waiting.iter().filter_map(|id| {
             let client = self.clients.get(id)?;
             let shows = matches!(client.question.as_deref(), Some(Question::Show(..)));
             shows.then(|| client.asked_at + SHOW_PATIENCE)
         });
-        retries.chain(patience).chain(self.settle_at).min()
+        retries.chain(patience).chain(self.settling_ends(now)).min()
     }
 
     /// A deadline has passed.
     pub(super) fn tick(&mut self, now: Instant) {
-        if self.settle_at.is_some_and(|at| at <= now) {
-            self.settle_at = None;
-        }
         self.retry_silent(now);
         self.serve_waiting(now);
     }

@@ -17,6 +17,11 @@ use crate::wire::control::{
     ShowRequest,
 };
 
+/// For how long the first compile waits for the first eligible peer.
+const SETTLE: Duration = Duration::from_millis(1200);
+/// The same for a job that fails if there is none: a responder may keep silent for a second after
+/// an answer to somebody else (RFC 6762, section 6), and then the host must still be asked.
+const SETTLE_OR_FAIL: Duration = Duration::from_secs(5);
 /// For how long a list of hosts waits for peers that have not answered yet.
 pub(super) const SHOW_PATIENCE: Duration = Duration::from_secs(4);
 /// A warning is repeated to clients at most this often.
@@ -144,12 +149,16 @@ impl Books {
             })
             .collect();
         if usable.is_empty() {
-            if self.may_still_come(now, list, seats, &request.avoid) {
+            if self.may_still_come(now, list, seats, request) {
                 return None;
             }
             let reason = why_none(seats, list, &request.avoid);
+            let mut problems = list_problems(&request.hosts.origin, list);
+            if !list.entries.contains(&HostEntry::Zeroconf) && request.avoid.is_empty() {
+                // Whoever names hosts expects to use them; that nobody is around is no mishap.
+                problems.push(format!("failed to distribute, running locally instead: {reason}"));
+            }
             let granted = self.grant_local(id, list.localslots, reason, Listed::No)?;
-            let problems = list_problems(&request.hosts.origin, list);
             return Some(self.warned(now, granted, &problems));
         }
         let loads: Vec<Load> = usable.iter().map(|(seat, _)| self.load(seat)).collect();
@@ -173,17 +182,36 @@ impl Books {
     }
 
     /// Is it worth waiting although no host is usable at this moment?
-    fn may_still_come(&self, now: Instant, list: &HostList, seats: &[Seat], avoid: &[u64]) -> bool {
+    fn may_still_come(
+        &self,
+        now: Instant,
+        list: &HostList,
+        seats: &[Seat],
+        request: &PlaceRequest,
+    ) -> bool {
         let pending = |seat: &&Seat| {
-            matches!(seat.judgement, Judgement::Pending { .. }) && !self.is_avoided(seat, avoid)
+            matches!(seat.judgement, Judgement::Pending { .. })
+                && !self.is_avoided(seat, &request.avoid)
         };
+        let patience = if request.may_fall_back { SETTLE } else { SETTLE_OR_FAIL };
         // A listed host is worth the wait that its deadlines bound; a discovered one only within
         // the time that the first compile waits for peers at all.
         let listed = |seat: &Seat| matches!(seat.who, Who::Peer(_, Some(_)));
         let settling = list.entries.contains(&HostEntry::Zeroconf)
-            && self.settle_at.is_some_and(|at| at > now)
-            && avoid.is_empty();
+            && self.is_settling(now, patience)
+            && request.avoid.is_empty();
         settling || seats.iter().filter(pending).any(listed)
+    }
+
+    /// Began the search for hosts less than `patience` ago?
+    fn is_settling(&self, now: Instant, patience: Duration) -> bool {
+        self.browsing_since.is_some_and(|since| now < since + patience)
+    }
+
+    /// When those who wait for the search to settle have waited long enough.
+    pub(super) fn settling_ends(&self, now: Instant) -> Option<Instant> {
+        let since = self.browsing_since.filter(|_| !self.waiting.is_empty())?;
+        [SETTLE, SETTLE_OR_FAIL].map(|patience| since + patience).into_iter().find(|at| *at > now)
     }
 
     fn is_avoided(&self, seat: &Seat, avoid: &[u64]) -> bool {
@@ -291,8 +319,7 @@ impl Books {
             .iter()
             .flatten()
             .any(|seat| matches!(seat.judgement, Judgement::Pending { .. }));
-        let settling = list.entries.contains(&HostEntry::Zeroconf)
-            && self.settle_at.is_some_and(|at| at > now);
+        let settling = list.entries.contains(&HostEntry::Zeroconf) && self.is_settling(now, SETTLE);
         if patient && (identifying || pending || settling) {
             return None;
         }
@@ -334,7 +361,13 @@ impl Books {
                 HostEntry::Zeroconf => {
                     self.browse(now);
                     for key in self.discovered_peers() {
-                        if seats.iter().any(|seat| self.is_same_node(seat, key)) {
+                        // One node stands once; but one listed by an address at which it cannot
+                        // be used may be used where it was discovered.
+                        let stands = |seat: &Seat| {
+                            !matches!(seat.judgement, Judgement::Excluded { .. })
+                                && self.is_same_node(seat, key)
+                        };
+                        if seats.iter().any(stands) {
                             continue;
                         }
                         let slots = self.peers[&key].discovered_slots();
@@ -364,6 +397,9 @@ impl Books {
         local: &LocalCompiler,
         policy: &Policy,
     ) -> Judgement {
+        if self.peers.get_mut(&key).is_some_and(|peer| peer.may_have_changed_its_mind(now)) {
+            self.ask(key);
+        }
         let peer = &self.peers[&key];
         let judgement =
             judge::judge(now, (peer, listed), (&judge::name_of(query), local), policy, &self.scene);

@@ -15,9 +15,6 @@ use crate::discovery::interfaces::{NetworkName, network_of};
 use crate::fingerprint::probe;
 use crate::wire::control::CompilerQuery;
 
-/// For how long the first compile waits for the first eligible peer.
-const SETTLE: Duration = Duration::from_millis(1200);
-
 /// After that, a compiler of this machine that could not be told is asked again if a job names it.
 const IDENTIFY_AGAIN: Duration = Duration::from_secs(10);
 
@@ -36,13 +33,18 @@ impl Books {
                 peer.answered_ours(*reply);
                 Some((addr, Some(generation)))
             }
+            Answer::Stock(addr) if peer.says_it_is_ours() => {
+                peer.reached(addr);
+                peer.failed(now, "it refuses this machine (see --allow there)".to_owned());
+                Some((addr, None))
+            }
             Answer::Stock(addr) => {
                 peer.reached(addr);
                 peer.answered_stock();
                 Some((addr, None))
             }
             Answer::Failed(reason) => {
-                peer.failed(now, reason);
+                peer.failed(now, silence(&reason));
                 None
             }
         };
@@ -57,12 +59,10 @@ impl Books {
             Probed::Known(toolchain) => {
                 peer.stock_names.insert(name, StockName::Known(toolchain));
             }
-            Probed::Absent => {
-                peer.stock_names.insert(name, StockName::Absent);
-            }
+            Probed::Absent => peer.has_none_called(now, name),
             Probed::Failed(reason) => {
                 peer.stock_names.remove(&name);
-                peer.failed(now, reason);
+                peer.failed(now, silence(&reason));
             }
         }
         self.serve_waiting(now);
@@ -111,9 +111,8 @@ impl Books {
 
     /// Somebody uses `+zeroconf`: begins to look for hosts, if that has not begun yet.
     pub(super) fn browse(&mut self, now: Instant) {
-        if !self.browsing {
-            self.browsing = true;
-            self.settle_at = Some(now + SETTLE);
+        if self.browsing_since.is_none() {
+            self.browsing_since = Some(now);
             self.actions.push(Action::Browse);
         }
     }
@@ -327,4 +326,8 @@ impl Books {
 
 fn known(probed: probe::Probed) -> LocalCompiler {
     LocalCompiler::Known(Box::new(probed.toolchain), probed.driver)
+}
+
+fn silence(reason: &str) -> String {
+    format!("does not answer: {reason}")
 }

@@ -152,7 +152,7 @@ pub(super) fn judge(
     let judgement = match &peer.state {
         State::Asking => return Judgement::pending("it has not answered yet"),
         State::Silent { reason, .. } => {
-            return Judgement::excluded(format!("does not answer: {reason}"));
+            return Judgement::excluded(reason.clone());
         }
         State::Ours(ours) => {
             // A server that runs any program names only its compilers.

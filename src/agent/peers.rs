@@ -101,6 +101,8 @@ pub(super) struct Peer {
     pub(super) stock_names: HashMap<String, StockName>,
     /// Jobs of this agent's clients there.
     pub(super) in_use: u16,
+    /// When it last closed on a compiler name.
+    refused_names_at: Option<Instant>,
     /// A hello is on its way.
     pub(super) question_under_way: bool,
     /// Of the last hello of a server of ours.
@@ -125,6 +127,7 @@ impl Peer {
             state: State::Asking,
             stock_names: HashMap::new(),
             in_use: 0,
+            refused_names_at: None,
             question_under_way: false,
             generation: None,
             failures: 0,
@@ -257,6 +260,31 @@ impl Peer {
         self.retry_at().is_some_and(|at| at <= now)
     }
 
+    /// Does its advert say that it is a server of ours? One that closes on a hello all the same
+    /// refuses this machine.
+    pub(super) fn says_it_is_ours(&self) -> bool {
+        self.is_discovered() && self.advert.feat.iter().any(|feature| feature == "hello")
+    }
+
+    /// A stock peer closed on this compiler name.
+    pub(super) fn has_none_called(&mut self, now: Instant, name: String) {
+        self.stock_names.insert(name, StockName::Absent);
+        self.refused_names_at = Some(now);
+    }
+
+    /// It closed on every name, some time ago: it may refuse this machine no longer, or have got
+    /// a compiler since. What was known of its names is forgotten then, and it must be asked anew.
+    pub(super) fn may_have_changed_its_mind(&mut self, now: Instant) -> bool {
+        let knows_none = self.stock_names.values().all(|name| matches!(name, StockName::Absent));
+        let is_due = self.refused_names_at.is_some_and(|at| now >= at + MAX_RETRY);
+        let asks = matches!(self.state, State::Stock) && knows_none && is_due;
+        if asks {
+            self.stock_names.clear();
+            self.refused_names_at = None;
+        }
+        asks
+    }
+
     /// A job ran there, whatever the compiler said.
     pub(super) fn ran(&mut self) {
         self.forgive();
@@ -270,7 +298,7 @@ impl Peer {
         if self.broken_jobs >= MAX_SETBACKS {
             self.back_off(now, format!("its jobs failed: {reason}"));
         }
-        self.failed(now, reason);
+        self.failed(now, format!("does not answer: {reason}"));
     }
 
     /// It closed on a job before its first byte.

@@ -179,7 +179,10 @@ impl Owner {
 
     fn next_deadline(&self) -> Option<Instant> {
         let idle = self.books.is_idle().then(|| self.idle_since + self.setting.idle);
-        [self.books.next_deadline(), self.remember_at, idle].into_iter().flatten().min()
+        [self.books.next_deadline(Instant::now()), self.remember_at, idle]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn deadline_passed(&mut self) {

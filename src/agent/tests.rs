@@ -368,7 +368,7 @@ fn a_silent_listed_host_is_dialled_only_when_a_list_names_it_again() {
     farm.answer_hellos(&[], &[]);
     assert!(farm.local(job).contains("does not answer"));
     farm.leaves(job);
-    assert_eq!(farm.books.next_deadline(), None, "nobody would use it");
+    assert_eq!(farm.books.next_deadline(farm.now), None, "nobody would use it");
     farm.pass(Duration::from_secs(60));
     assert!(farm.todo.is_empty());
     let job = farm.job("10.77.0.2");
@@ -395,6 +395,7 @@ fn hosts_and_compilers_of_ever_new_requests_are_not_kept_for_ever() {
             compiler: CompilerQuery { search_path: format!("/{n}").into_bytes(), ..query() },
             avoid: Vec::new(),
             policy: None,
+            may_fall_back: true,
         };
         let compiler = request.compiler.clone();
         farm.books.identified(farm.now, compiler, Ok(identity()));

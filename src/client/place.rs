@@ -139,6 +139,7 @@ impl<'a> Places<'a> {
             compiler: compiler.clone(),
             avoid: avoid.to_vec(),
             policy: self.env.policy.as_ref().map(|path| path.to_string_lossy().into_owned()),
+            may_fall_back: self.env.fallback,
         };
         if let Some(granted) = self.ask_agent(|link| link.place(request.clone()), Start::IfNeeded) {
             return match granted {

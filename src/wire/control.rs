@@ -124,6 +124,8 @@ pub(crate) struct PlaceRequest {
     pub(crate) avoid: Vec<u64>,
     /// `$DISTCC_POLICY` of the client.
     pub(crate) policy: Option<String>,
+    /// False with `DISTCC_FALLBACK=0`: better wait for a host than fail.
+    pub(crate) may_fall_back: bool,
 }
 
 /// A host list as the user wrote it; the agent parses it with `settings::hosts`.

@@ -163,6 +163,7 @@ impl Farm {
             compiler: query(),
             avoid: avoid.to_vec(),
             policy: None,
+            may_fall_back: true,
         };
         let question = Question::Place(request, self.policy.clone());
         self.books.asks(self.now, id, question);
