@@ -20,6 +20,7 @@ use super::connection::{Connection, ConnectionError, Opening};
 use super::hello;
 use super::observe::{Event, JobName, JobRecord, JobResult};
 use super::server::{Phase, Programs, Server, reached};
+use super::shield::Shield;
 use super::workspace::JobDir;
 use crate::command::{Admitted, Kind, vet};
 use crate::wire::error::DecodeError;
@@ -107,11 +108,17 @@ async fn converse(
     ready.run(connection, server).await.map(Some)
 }
 
+/// What is executed for a job.
+struct Program {
+    path: PathBuf,
+    shield: Shield,
+}
+
 /// A job that has all it needs, a slot included.
 struct ReadyJob {
     name: JobName,
     protocol: Protocol,
-    program: PathBuf,
+    program: Program,
     admitted: Admitted,
     dir: JobDir,
     source: PathBuf,
@@ -155,10 +162,11 @@ async fn prepare(
 }
 
 /// The file to execute for a compiler's name.
-fn choose_program(name: &[u8], server: &Server) -> Result<PathBuf, JobError> {
+fn choose_program(name: &[u8], server: &Server) -> Result<Program, JobError> {
     let shown = String::from_utf8_lossy(name);
     if server.programs == Programs::Any {
-        return Ok(find_program(OsStr::from_bytes(name), &server.surroundings.search_path));
+        let path = find_program(OsStr::from_bytes(name), &server.surroundings.search_path);
+        return Ok(Program { path, shield: Shield::None });
     }
     let inventory = server.inventory.borrow();
     let Some(found) = inventory.resolve(name) else {
@@ -168,7 +176,8 @@ fn choose_program(name: &[u8], server: &Server) -> Result<PathBuf, JobError> {
         server.rescan.notify_one();
         return Err(JobError::Refused(format!("'{shown}' has changed and is looked at anew")));
     }
-    Ok(found.path.clone())
+    let shield = Shield::against(&found.offered.toolchain);
+    Ok(Program { path: found.path.clone(), shield })
 }
 
 /// Where the PATH has the program; the bare name, which then cannot be started, if nowhere.
@@ -232,9 +241,14 @@ impl ReadyJob {
             Kind::Assembly => "s",
         });
         let argv = admitted.compile_argv(&source, &object);
+        let shield =
+            program.shield.options(&program.path, dir.path(), &source).map_err(|error| {
+                JobError::Failed(format!("cannot shield the files of this machine: {error}"))
+            })?;
         let order = Order {
-            program,
-            args: argv.into_iter().skip(1).collect(),
+            program: program.path,
+            // Last, so that no option of the command undoes them.
+            args: argv.into_iter().skip(1).chain(shield).collect(),
             dir: dir.path(),
             surroundings: &server.surroundings,
         };

@@ -173,6 +173,35 @@ async fn what_is_not_served_is_closed_without_a_byte() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn no_source_makes_a_compiler_show_a_file_of_the_server() {
+    if !have(&["gcc", "clang"]) {
+        return;
+    }
+    let daemon = Running::start(Setting::default()).await;
+    let dir = tempfile::tempdir().unwrap();
+    let secret = dir.path().join("secret");
+    fs::write(&secret, "the secret of this machine\n").unwrap();
+    let secret = secret.display();
+    for source in [
+        format!("#include \"{secret}\"\nint x;\n"),
+        format!("#if __has_include(\"{secret}\")\nthe secret exists;\n#endif\n"),
+        format!("# 1 \"{secret}\"\nwrong\n"),
+    ] {
+        for words in [
+            "gcc -c x.c -o x.o",
+            "g++ -fdiagnostics-show-caret -c x.cc -o x.o",
+            "clang -c x.c -o x.o",
+            "clang++ -x c++ -c x.cc -o x.o",
+        ] {
+            let bytes = request(Protocol::Plain, words, source.as_bytes());
+            let (head, _) = decode(Protocol::Plain, &converse(daemon.addr, &bytes).await);
+            let said = String::from_utf8(head.stderr).unwrap();
+            assert!(!said.contains("the secret"), "{words} of {source} says {said}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_is_not_allowed_is_closed_before_a_byte_is_read() {
     let setting =
         Setting { allow: vec!["127.0.0.2"], programs: Programs::Any, ..Setting::default() };
