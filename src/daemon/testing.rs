@@ -110,7 +110,7 @@ impl Running {
             }
         };
         let rules = setting.allow.iter().map(|rule| access::parse(rule).unwrap()).collect();
-        let (phase, now) = watch::channel(Phase::Serving);
+        let (phase, _) = watch::channel(Phase::Serving);
         let (events, inbox) = mpsc::channel(10_000);
         let config = Config {
             identity: Identity { id: NodeId(7), cores: 2, jobs: setting.jobs },
@@ -132,7 +132,7 @@ impl Running {
         };
         let (serves, serving) = oneshot::channel();
         let ready = || serves.send(()).unwrap();
-        let task = tokio::spawn(start::run(config, listeners, now, ready));
+        let task = tokio::spawn(start::run(config, listeners, phase.clone(), ready));
         serving.await.unwrap();
         Self { addr, phase, events: inbox, task, temp }
     }
