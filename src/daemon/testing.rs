@@ -158,6 +158,16 @@ impl Running {
         runs.flatten().map(|run| fs::read_dir(run.path()).map_or(0, Iterator::count)).sum()
     }
 
+    /// The lengths of the files that jobs have in their directories now.
+    pub(crate) fn job_files(&self) -> Vec<u64> {
+        let entries = |dir: PathBuf| fs::read_dir(dir).into_iter().flatten().flatten();
+        entries(self.temp.path().join("distccd-00000007"))
+            .flat_map(|run| entries(run.path()))
+            .flat_map(|job| entries(job.path()))
+            .filter_map(|file| Some(file.metadata().ok()?.len()))
+            .collect()
+    }
+
     /// Waits for the end of a daemon that was told to end, which leaves nothing behind.
     pub(crate) async fn ended(self) {
         tokio::time::timeout(PATIENCE, self.task).await.unwrap().unwrap().unwrap();

@@ -296,6 +296,33 @@ async fn who_leaves_while_waiting_or_compiling_frees_everything() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_compressed_source_waits_for_its_slot_as_a_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let gate = gate(dir.path());
+    let scripts = scripts(&[
+        ("wait", &format!("read line < {}", gate.display())),
+        // The source as it was sent, and nothing beside it.
+        ("cat", "/bin/cat x.i > x.o; /bin/ls"),
+    ]);
+    let mut daemon = Running::start(Setting { jobs: 1, ..any_program(scripts.path()) }).await;
+    let mut running = TcpStream::connect(daemon.addr).await.unwrap();
+    let bytes = request(Protocol::Plain, "wait -c x.c -o x.o", SOURCE);
+    running.write_all(&bytes).await.unwrap();
+    assert!(matches!(daemon.event().await, Event::Began(_)));
+    let source = [b' '; 100_000];
+    let packed_len = crate::wire::lzo::compress(&source).len() as u64;
+    let mut waiting = TcpStream::connect(daemon.addr).await.unwrap();
+    let bytes = request(Protocol::Lzo, "cat -c x.c -o x.o", &source);
+    waiting.write_all(&bytes).await.unwrap();
+    until("the compressed source is stored", || daemon.job_files().contains(&packed_len)).await;
+    open_gate(&gate).await;
+    let (head, object) = decode(Protocol::Lzo, &read_all(&mut waiting).await);
+    assert!(head.status.success());
+    assert_eq!(String::from_utf8(head.stdout).unwrap(), "x.i\nx.o\n");
+    assert!(object == source);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_compile_that_takes_too_long_is_answered_so() {
     let scripts = scripts(&[("cc", "exec sleep 1000")]);
     let lifetime = Some(Duration::from_millis(1));
