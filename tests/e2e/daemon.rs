@@ -236,6 +236,19 @@ fn root_s_daemon_removes_its_pid_file_from_a_directory_of_its_own() {
 }
 
 #[test]
+fn opens_its_log_anew_on_sighup() {
+    let daemon = Daemon::start(&["--enable-tcp-insecure"]);
+    let (log, rotated) = (daemon.dir.path().join("log"), daemon.dir.path().join("log.1"));
+    fs::rename(&log, &rotated).unwrap();
+    kill(daemon.pid(), Signal::SIGHUP).unwrap();
+    until("there is a new log", || log.exists());
+    let kept = fs::read(&rotated).unwrap();
+    kill(daemon.pid(), Signal::SIGTERM).unwrap();
+    until("the new log is written to", || daemon.log().contains("asked to end"));
+    assert_eq!(fs::read(&rotated).unwrap(), kept);
+}
+
+#[test]
 fn a_killed_daemon_s_log_shows_the_job_begun_and_the_next_one_cleans_up() {
     let (daemon, _client) = at_the_gate();
     let pid = daemon.pid();
