@@ -13,6 +13,12 @@
 //! | 1 | `wire`, `settings`, `command` | bytes, configuration, compiler command lines |
 //! | 0 | `base`, `sys` | plain values, the operating system |
 
+// The client alone is built with the server's half of the option table and of the wire formats.
+#![cfg_attr(
+    not(feature = "daemon"),
+    expect(dead_code, unused_imports, reason = "used by agent and server only")
+)]
+
 mod base;
 mod client;
 mod command;

@@ -1,6 +1,6 @@
 //! Who may connect, on real addresses of both families.
 
-use crate::farm::{QUICK, compile, count, daemon_log, serve, was_remote, write};
+use crate::farm::{QUICK, compile, count, daemon_log, daemon_log_with, serve, was_remote, write};
 use crate::lab::{Host, Lab};
 
 /// A network with a server and two hosts that want something compiled.
@@ -35,7 +35,7 @@ fn a_client_outside_the_list_compiles_for_itself() {
         assert!(!is_served(lab.host(3), "10.77.0.2", &format!("x{n}.o")));
     }
     assert!(!is_served(lab.host(1), "[fd77::2]", "two.o"));
-    let log = daemon_log(lab.host(2));
+    let log = daemon_log_with(lab.host(2), 2, "denied by access list");
     for line in log.lines().filter(|line| line.contains("denied")) {
         println!("{line}");
     }
@@ -61,7 +61,7 @@ fn without_a_list_private_networks_are_served_and_no_others() {
     assert!(is_served(lab.host(1), "10.77.0.2", "one.o"));
     assert!(is_served(lab.host(1), "[fd77::2]", "two.o"));
     assert!(!is_served(lab.host(1), "203.0.113.2", "three.o"));
-    let log = daemon_log(lab.host(2));
+    let log = daemon_log_with(lab.host(2), 1, "'203.0.113.1:");
     assert_eq!(count(&log, "'203.0.113.1:"), 1, "{log}");
 }
 

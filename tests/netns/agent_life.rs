@@ -5,8 +5,8 @@ use std::fs;
 use nix::sys::signal::Signal;
 
 use crate::farm::{
-    DEADLINE, QUICK, client, client_log, compile, compilers_at_work, count, daemon_log, end_of,
-    send, serve, slow_source, was_remote, write,
+    DEADLINE, QUICK, client, client_log, compile, compilers_at_work, count, daemon_log_with,
+    end_of, send, serve, slow_source, was_remote, write,
 };
 use crate::lab::{Lab, wait_for};
 
@@ -88,7 +88,8 @@ fn clients_that_start_together_start_one_agent() {
     assert_eq!(agents.len(), 1);
     let log = client_log(host);
     assert_eq!(count(&log, " compiled on "), 8, "{log}");
-    assert_eq!(count(&daemon_log(lab.host(2)), "COMPILE_OK"), 8);
+    let log = daemon_log_with(lab.host(2), 8, "COMPILE_OK");
+    assert_eq!(count(&log, "COMPILE_OK"), 8, "{log}");
 }
 
 #[test]

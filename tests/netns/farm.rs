@@ -1,5 +1,6 @@
 //! What tests of a whole farm share: daemons, clients, sources to compile, logs.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -24,6 +25,15 @@ pub(crate) fn serve(host: &Host, options: &[&str]) -> String {
 /// The daemon's log.
 pub(crate) fn daemon_log(host: &Host) -> String {
     fs::read_to_string(host.dir("log/distccd.log")).unwrap_or_default()
+}
+
+/// The server's log as soon as `n` of its lines hold `text`: a client has its answer a moment before
+/// the server has written what became of the job.
+#[track_caller]
+pub(crate) fn daemon_log_with(host: &Host, n: usize, text: &str) -> String {
+    wait_for(&format!("{n} lines with {text:?} in the server's log"), DEADLINE, || {
+        Some(daemon_log(host)).filter(|log| count(log, text) >= n)
+    })
 }
 
 /// How many of its lines hold `text`.
@@ -157,4 +167,68 @@ pub(crate) fn assert_clean(host: &Host) {
         }
         left.is_empty().then_some(())
     });
+}
+
+/// Leaves of all compilers only these on the host, as `(name, file)`, and what they need.
+pub(crate) fn offer_only(host: &mut Host, compilers: &[(&str, &str)]) {
+    host.install_only(&[]);
+    offer(host, compilers);
+    offer(host, &[("as", "/usr/bin/as"), ("ld", "/usr/bin/ld"), ("sh", "/bin/sh")]);
+}
+
+/// Offers these files under these names, before all that is installed.
+pub(crate) fn offer(host: &mut Host, files: &[(&str, &str)]) {
+    for (name, file) in files {
+        host.install(name, Path::new(file));
+    }
+}
+
+/// A job in a server's log.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Job {
+    /// The connection it came by.
+    pub(crate) client: String,
+    /// The compiler's name as it was sent.
+    pub(crate) compiler: String,
+    pub(crate) source: String,
+}
+
+/// What a server's log says of jobs.
+#[derive(Debug, Default)]
+pub(crate) struct Jobs {
+    pub(crate) begun: Vec<Job>,
+    /// Those whose compiler succeeded.
+    pub(crate) compiled: Vec<Job>,
+    /// Connections of every job that has ended, whatever came of it.
+    ended: BTreeSet<String>,
+}
+
+impl Jobs {
+    /// Reads the server's log of this host.
+    pub(crate) fn of(host: &Host) -> Self {
+        let mut jobs = Self::default();
+        for line in daemon_log(host).lines() {
+            let Some((_, told)) = line.split_once("client: ") else { continue };
+            let mut words = told.split(' ');
+            let client = words.next().unwrap_or_default().to_owned();
+            let mut last = words.rev();
+            let source = last.next().unwrap_or_default().to_owned();
+            let compiler = last.next().unwrap_or_default().to_owned();
+            let job = Job { client, compiler, source };
+            if line.contains("(dcc_job_begin)") {
+                jobs.begun.push(job);
+            } else if line.contains("(dcc_job_summary)") {
+                jobs.ended.insert(job.client.clone());
+                if line.contains(" COMPILE_OK ") {
+                    jobs.compiled.push(job);
+                }
+            }
+        }
+        jobs
+    }
+
+    /// Those that have begun and not ended.
+    pub(crate) fn open(&self) -> Vec<&Job> {
+        self.begun.iter().filter(|job| !self.ended.contains(&job.client)).collect()
+    }
 }

@@ -6,7 +6,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::farm::{
-    DEADLINE, QUICK, assert_clean, compile, count, daemon_log, serve, was_remote, write,
+    DEADLINE, QUICK, assert_clean, compile, count, daemon_log, daemon_log_with, serve, was_remote,
+    write,
 };
 use crate::lab::{Host, Lab, wait_for};
 
@@ -96,8 +97,9 @@ fn nonsense_costs_its_connection_one_line() {
     assert_clean(lab.host(2));
     assert!(was_remote(&compile(lab.host(1), "10.77.0.2", "x.c", "last.o")));
     // One line each, also for those that left in the middle.
-    let log = daemon_log(lab.host(2));
-    assert_eq!(count(&log, "client: 10.77.0.3:"), nonsense().len() + SLOTS + 2, "{log}");
+    let n_lines = nonsense().len() + SLOTS + 2;
+    let log = daemon_log_with(lab.host(2), n_lines, "client: 10.77.0.3:");
+    assert_eq!(count(&log, "client: 10.77.0.3:"), n_lines, "{log}");
 }
 
 /// Sends a byte now and then, until the server has had enough; how long that took.
@@ -151,7 +153,8 @@ fn silent_and_slow_connections_hinder_nobody() {
     println!("the slow connection was ended after {:?}", slow.join().unwrap());
     let _ = silent[0].read(&mut [0; 16]);
     println!("the first silent connection was ended after {:?}", begun.elapsed());
-    let log = daemon_log(lab.host(2));
+    daemon_log_with(lab.host(2), 1, &mark(&silent[0]));
+    let log = daemon_log_with(lab.host(2), 1, &slow_mark);
     assert_eq!(count(&log, &slow_mark), 1, "{log}");
     assert_eq!(count(&log, &mark(&silent[0])), 1, "{log}");
     assert!(log.contains("waited in vain for the command line"), "{log}");

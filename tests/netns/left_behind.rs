@@ -11,8 +11,8 @@ use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
 use crate::farm::{
-    DEADLINE, QUICK, assert_clean, client, count, daemon_log, end_of, run_to_file, send, serve,
-    slow_source, write,
+    DEADLINE, QUICK, assert_clean, client, count, daemon_log, daemon_log_with, end_of, run_to_file,
+    send, serve, slow_source, write,
 };
 use crate::lab::{Host, Lab, wait_for};
 
@@ -150,8 +150,9 @@ fn failed_and_killed_jobs_leave_nothing() {
     }
     for number in [2, 3] {
         // Jobs that a client left before they began have an end only.
-        let log = daemon_log(lab.host(number));
         let words = ["COMPILE_OK", "COMPILE_ERROR", "CLI_DISCONN", "REJ_BAD_REQ", "OTHER"];
+        let n_begun = count(&daemon_log(lab.host(number)), "dcc_job_begin");
+        let log = daemon_log_with(lab.host(number), n_begun, "dcc_job_summary");
         let ends = words.map(|word| count(&log, word));
         println!("h{number}: {} begun, {words:?}: {ends:?}", count(&log, "dcc_job_begin"));
         assert_eq!(ends[3..], [0, 0], "{log}");

@@ -1,6 +1,8 @@
 //! Real networks: several hosts on one bridge, each in namespaces of its own.
 #![expect(clippy::unwrap_used, reason = "what goes wrong in a helper fails its test")]
 
+#[path = "../common/long.rs"]
+mod long;
 #[path = "../common/skip.rs"]
 mod skip;
 
@@ -11,6 +13,8 @@ mod complaints;
 mod daemon_life;
 mod families;
 mod farm;
+mod farm_forms;
+mod farm_mid_build;
 mod hostile;
 mod lab;
 mod lab_test;
@@ -18,5 +22,6 @@ mod left_behind;
 mod policies;
 mod policy_edits;
 mod policy_farm;
+mod project;
 mod trouble;
 mod verdicts;
