@@ -458,7 +458,8 @@ mod tests {
             -Wa,-a=x -Wa,-ahl -Wa,--MD,x -Wa,@x -time -time=x -v -### -Q -dM -dD -C -CC -P -frepo -flto \
             --output=x -fpass-plugin=x --config=x -emit-llvm -fsyntax-only -fpreprocessed \
             -frecord-gcc-switches -ftime-trace -fsave-optimization-record -MJx -fpch-preprocess \
-            --gcc-toolchain=/x -fvtv-counts -fthin-link-bitcode=x -fdiagnostics-format=json -no-integrated-cpp -fcoverage-mapping";
+            --gcc-toolchain=/x -fvtv-counts -fthin-link-bitcode=x -fdiagnostics-format=json -no-integrated-cpp -fcoverage-mapping \
+            -fno-preprocessed -fno-directives-only -fembed-bitcode -fdiagnostics-generate-patch";
         for option in words(options) {
             if option == "\\" {
                 continue;

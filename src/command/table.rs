@@ -87,7 +87,8 @@ pub(super) const TABLE: &[Row] = &[
     stays(Glued, &["--sysroot=", "-stdlib=", "--stdlib=", "-finput-charset="]),
     local(Nothing, Why::Preprocessing, &["-C", "-CC", "-P", "-traditional"]),
     local(Glued, Why::Preprocessing, &[
-        "-fpreprocessed", "-fdirectives-only", "-fsearch-include-path", "-d",
+        "-fpreprocessed", "-fno-preprocessed", "-fdirectives-only", "-fno-directives-only",
+        "-fsearch-include-path", "-d",
     ]),
     local(Nothing, Why::Preprocessing, &["-no-integrated-cpp", "-frewrite-includes"]),
     // The linker's: nothing is linked with -c or -S.
@@ -140,7 +141,8 @@ pub(super) const TABLE: &[Row] = &[
         "-foptimization-record-", "-ftime-trace", "-fproc-stat-report", "-fcrash-diagnostics",
         "-fdiagnostics-add-output=", "-fdiagnostics-set-output=", "-fdiagnostics-format=",
         "-fdeps-", "-gen-reproducer", "-fada-spec", "-femit-", "-fcompare-debug", "-time=",
-        "-dumpdir=", "-dumpbase=", "-fvtv-counts", "-fthin-link-bitcode=",
+        "-dumpdir=", "-dumpbase=", "-fvtv-counts", "-fvtv-debug", "-fthin-link-bitcode",
+        "-freport-bug",
     ]),
     local(NEXT, Why::SideFiles, &[
         "-aux-info", "-dumpdir", "-dumpbase", "-dumpbase-ext", "--serialize-diagnostics",
@@ -171,6 +173,7 @@ pub(super) const TABLE: &[Row] = &[
         "-fxray-always-instrument", "-fxray-never-instrument", "-fthinlto-index", "-fresolution",
         "-frandomize-layout-seed-file", "-fbasic-block-sections=list", "-fapinotes",
         "-fintrinsic-modules-path", "-fms-secure-hotpatch-functions-file", "-gembed-source",
+        "-fembed-offload-object",
     ]),
     local(NEXT, Why::PassesOn, &[
         "-Xclang", "-Xassembler", "-Xpreprocessor", "-Xanalyzer", "-mmlir", "-Xcuda-ptxas",
@@ -187,9 +190,10 @@ pub(super) const TABLE: &[Row] = &[
     local(Nothing, Why::RecordsCommand, &[
         "-frecord-gcc-switches", "-frecord-command-line", "-grecord-command-line",
     ]),
+    local(Glued, Why::RecordsCommand, &["-fembed-bitcode"]),
     local(Nothing, Why::OtherOutput, &[
         "-fsyntax-only", "-emit-llvm", "-emit-ast", "--analyze", "-analyze", "-rewrite-objc",
-        "-verify-pch", "-fembed-offload-object", "-ObjC", "-ObjC++", "-frepo",
+        "-verify-pch", "-ObjC", "-ObjC++", "-frepo",
     ]),
     local(NEXT, Why::SeveralTargets, &["-arch"]),
     local(Glued, Why::SeveralTargets, &[
@@ -198,7 +202,11 @@ pub(super) const TABLE: &[Row] = &[
     // `-flto=auto` and the like pass 3.4, and so travel with the family -f.
     shapes(Nothing, Client::Local(Why::OldServers), Server::Kept, &["-flto"]),
     // What is printed would be the server's, or twice.
-    local(Nothing, Why::Prints, &["-###", "-time", "-Q", "--verbose"]),
+    local(Nothing, Why::Prints, &[
+        "-###", "-time", "-Q", "--verbose", "-fversion", "-ftarget-help", "-fdbg-cnt-list",
+        "-fdiagnostics-generate-patch",
+    ]),
+    local(Glued, Why::Prints, &["-fhelp"]),
     shapes(Nothing, Client::Local(Why::Prints), Server::Kept, &["-v"]),
     query(Glued, &[
         "--version", "--help", "-help", "--target-help", "-dumpversion", "-dumpfullversion",

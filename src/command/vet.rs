@@ -234,6 +234,11 @@ mod tests {
             ("gcc -DX -I/x -MD -MF /y -lm -L. -Wl,-x -c a.c -o a.o", "gcc -c -o OUT IN", ".i"),
             ("gcc -v -c probe.c -o probe.o", "gcc -v -c -o OUT IN", ".i"),
             (
+                "gcc -fversion-loops-for-strides -c a.c -o a.o",
+                "gcc -fversion-loops-for-strides -c -o OUT IN",
+                ".i",
+            ),
+            (
                 "gcc -fdebug-prefix-map=/a=/b -Wall -fPIC -c a.c -o a.o",
                 "gcc -fdebug-prefix-map=/a=/b -Wall -fPIC -c -o OUT IN",
                 ".i",
@@ -342,6 +347,33 @@ mod tests {
             "-ccc-gcc-name x",
             "-gembed-source",
             "-gen-reproducer=always",
+        ];
+        for option in options {
+            let verdict = vet_line(&format!("gcc {option} -c a.c -o a.o"));
+            assert!(verdict.is_err(), "{option}: {verdict:?}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_preprocesses_again_or_goes_beyond_the_object() {
+        let options = [
+            // gcc would follow #include in the preprocessed text.
+            "-fno-preprocessed",
+            "-fdirectives-only",
+            "-fno-directives-only",
+            "-fvtv-counts",
+            "-fvtv-debug",
+            "-fthin-link-bitcode=x",
+            "-freport-bug",
+            "-fembed-offload-object=x",
+            "-fembed-bitcode",
+            "-fembed-bitcode=all",
+            "-fhelp",
+            "-fhelp=target",
+            "-ftarget-help",
+            "-fversion",
+            // Its context lines are read from whatever file a line marker names.
+            "-fdiagnostics-generate-patch",
         ];
         for option in options {
             let verdict = vet_line(&format!("gcc {option} -c a.c -o a.o"));

@@ -20,7 +20,7 @@ use super::failure::Failure;
 use super::log::{self, LogSink};
 use super::observe::{self, observe};
 use super::pid_file::PidFile;
-use super::server::{Identity, Phase, Programs};
+use super::server::{Identity, Phase, Programs, reached};
 use super::start::{self, Config, DRAIN};
 use super::workspace::Workspace;
 use crate::policy::access::AccessList;
@@ -130,12 +130,12 @@ fn live(ready: Ready, announce: impl FnOnce(String)) -> Result<(), Failure> {
         announce(summary);
     };
     let ended = runtime.block_on(async {
-        let (set_phase, phase) = watch::channel(Phase::Serving);
-        let ending =
-            follow_signals(set_phase, ready.lifetime, ready.log).map_err(Failure::Runtime)?;
+        let (set_phase, _) = watch::channel(Phase::Serving);
+        let ending = follow_signals(set_phase.clone(), ready.lifetime, ready.log)
+            .map_err(Failure::Runtime)?;
         tokio::spawn(ending);
         let observer = tokio::spawn(observe(inbox));
-        let ended = start::run(config, ready.listeners, phase, started).await;
+        let ended = start::run(config, ready.listeners, set_phase, started).await;
         let _ = observer.await;
         ended.map_err(Failure::from)
     });
@@ -178,10 +178,14 @@ fn follow_signals(
                 }
             }
         };
+        let now = phase.subscribe();
+        let draining = async move { reached(&now, Phase::Draining).await };
         tokio::select! {
             () = either(&mut terminate, &mut interrupt) => info!("asked to end"),
             () = lifetime_over => info!("lifetime is over"),
             () = reopening => {}
+            // By the daemon itself, which has lost one of its tasks.
+            () = draining => {}
         }
         phase.send_replace(Phase::Draining);
         tokio::select! {

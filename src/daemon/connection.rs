@@ -11,7 +11,7 @@ use tokio::time::{error::Elapsed, timeout};
 
 use crate::wire::error::DecodeError;
 use crate::wire::limits::Limits;
-use crate::wire::request::{PackedSource, RequestDecoder, RequestHead, RequestStep, SourceChunk};
+use crate::wire::request::{RequestDecoder, RequestHead, RequestStep};
 
 /// From the connection to the complete command line.
 const HEAD_DEADLINE: Duration = Duration::from_secs(10);
@@ -20,6 +20,9 @@ const HEAD_DEADLINE: Duration = Duration::from_secs(10);
 const FIRST_BYTE_DEADLINE: Duration = Duration::from_secs(60);
 /// Without any byte of the source, or any byte of the answer taken.
 const PROGRESS_DEADLINE: Duration = Duration::from_secs(30);
+/// From the command line to the source's last byte: who sends a byte now and then holds a
+/// connection and a directory no longer.
+const SOURCE_DEADLINE: Duration = Duration::from_secs(600);
 /// How much is read at once.
 const BUFFER_LEN: usize = 64 << 10;
 /// Bytes behind a request that are read and thrown away; who sends more is cut off.
@@ -114,24 +117,28 @@ impl Connection {
         }
     }
 
-    /// Reads the source: in protocol 1 its pieces go to `store` as they come, in protocol 2 the
-    /// compressed whole is returned.
+    /// Reads the source, whose pieces go to `store` as they come, compressed as they are.
     pub(crate) async fn source(
         &mut self,
+        store: impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> Result<(), ConnectionError> {
+        timeout(SOURCE_DEADLINE, self.read_source(store))
+            .await
+            .map_err(|_| ConnectionError::Stalled("the end of the source"))?
+    }
+
+    async fn read_source(
+        &mut self,
         mut store: impl FnMut(&[u8]) -> io::Result<()>,
-    ) -> Result<Option<PackedSource>, ConnectionError> {
+    ) -> Result<(), ConnectionError> {
         let mut patience = FIRST_BYTE_DEADLINE;
-        let mut packed = None;
         loop {
             let mut input = &self.buffer[self.n_used..];
             let step = self.decoder.feed(&mut input)?;
             self.n_used = self.buffer.len() - input.len();
             match step {
-                RequestStep::Source(SourceChunk::Plain(chunk)) => {
-                    store(chunk).map_err(ConnectionError::Store)?;
-                }
-                RequestStep::Source(SourceChunk::Packed(source)) => packed = Some(source),
-                RequestStep::Done => return Ok(packed),
+                RequestStep::Source(piece) => store(piece).map_err(ConnectionError::Store)?,
+                RequestStep::Done => return Ok(()),
                 RequestStep::NeedMore => {
                     timeout(patience, self.fill())
                         .await
@@ -200,5 +207,46 @@ impl Connection {
         if self.has_extra() {
             let _ = timeout(LINGER, self.departure()).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_source_that_trickles_in_is_not_waited_for_for_ever() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        client.write_all(b"DIST00000001ARGC00000001ARGV00000002ccDOTI00001000").await.unwrap();
+        let trickle = async {
+            while client.write_all(b" ").await.is_ok() {
+                tokio::time::sleep(PROGRESS_DEADLINE / 2).await;
+            }
+        };
+        let mut connection = Connection::new(stream, Limits::default());
+        let mut n_stored = 0;
+        let read = async {
+            connection.opening().await.unwrap();
+            connection
+                .source(|piece| {
+                    n_stored += piece.len();
+                    Ok(())
+                })
+                .await
+        };
+        let ended = tokio::select! {
+            ended = read => ended,
+            () = trickle => panic!("the client cannot write"),
+        };
+        assert!(
+            matches!(ended, Err(ConnectionError::Stalled("the end of the source"))),
+            "{ended:?} after {n_stored} bytes"
+        );
     }
 }

@@ -20,16 +20,20 @@ use super::connection::{Connection, ConnectionError, Opening};
 use super::hello;
 use super::observe::{Event, JobName, JobRecord, JobResult};
 use super::server::{Phase, Programs, Server, reached};
+use super::shield::Shield;
 use super::workspace::JobDir;
 use crate::command::{Admitted, Kind, vet};
 use crate::wire::error::DecodeError;
 use crate::wire::hello::encode_hello_reply;
 use crate::wire::job::Protocol;
-use crate::wire::request::{PackedSource, RequestHead};
+use crate::wire::limits::Limits;
+use crate::wire::request::{RequestHead, expand_source};
 use crate::wire::token::DOTI;
 
 /// Longest name of a file that a compiler is given; a client's name beyond it is not kept.
 const MAX_FILE_NAME: usize = 200;
+/// A compressed source as it came. No source or object is called so.
+const PACKED_FILE: &str = "source.lzo";
 /// Why a job ended without an answer from the compiler.
 enum JobError {
     /// The client's fault, or simply nothing for us; the connection is closed without a byte, as
@@ -107,15 +111,20 @@ async fn converse(
     ready.run(connection, server).await.map(Some)
 }
 
+/// What is executed for a job.
+struct Program {
+    path: PathBuf,
+    shield: Shield,
+}
+
 /// A job that has all it needs, a slot included.
 struct ReadyJob {
     name: JobName,
     protocol: Protocol,
-    program: PathBuf,
+    program: Program,
     admitted: Admitted,
     dir: JobDir,
     source: PathBuf,
-    packed: Option<PackedSource>,
     slot: OwnedSemaphorePermit,
 }
 
@@ -139,7 +148,11 @@ async fn prepare(
         JobError::Failed(format!("cannot make a directory for the job: {error}"))
     })?;
     let source = PathBuf::from(source_name(&admitted));
-    let packed = receive(connection, &dir.path().join(&source)).await?;
+    let arriving = match protocol {
+        Protocol::Plain => &source,
+        Protocol::Lzo => Path::new(PACKED_FILE),
+    };
+    receive(connection, &dir.path().join(arriving)).await?;
     // Only now: a connection that has yet to send something holds no slot.
     let slot = tokio::select! {
         slot = server.slots.clone().acquire_owned() => slot,
@@ -151,14 +164,15 @@ async fn prepare(
         compiler: String::from_utf8_lossy(&admitted.compiler).into_owned(),
         source: String::from_utf8_lossy(&admitted.source).into_owned(),
     };
-    Ok(Some(ReadyJob { name, protocol, program, admitted, dir, source, packed, slot }))
+    Ok(Some(ReadyJob { name, protocol, program, admitted, dir, source, slot }))
 }
 
 /// The file to execute for a compiler's name.
-fn choose_program(name: &[u8], server: &Server) -> Result<PathBuf, JobError> {
+fn choose_program(name: &[u8], server: &Server) -> Result<Program, JobError> {
     let shown = String::from_utf8_lossy(name);
     if server.programs == Programs::Any {
-        return Ok(find_program(OsStr::from_bytes(name), &server.surroundings.search_path));
+        let path = find_program(OsStr::from_bytes(name), &server.surroundings.search_path);
+        return Ok(Program { path, shield: Shield::None });
     }
     let inventory = server.inventory.borrow();
     let Some(found) = inventory.resolve(name) else {
@@ -168,7 +182,8 @@ fn choose_program(name: &[u8], server: &Server) -> Result<PathBuf, JobError> {
         server.rescan.notify_one();
         return Err(JobError::Refused(format!("'{shown}' has changed and is looked at anew")));
     }
-    Ok(found.path.clone())
+    let shield = Shield::against(&found.offered.toolchain);
+    Ok(Program { path: found.path.clone(), shield })
 }
 
 /// Where the PATH has the program; the bare name, which then cannot be started, if nowhere.
@@ -197,12 +212,9 @@ fn source_name(admitted: &Admitted) -> String {
     format!("{}{}", if is_usable { stem } else { "source" }, admitted.suffix)
 }
 
-/// Puts the source into the job's directory, or returns it if it has to be expanded first. The
-/// pieces are written by this thread: they go to the page cache, at memory's speed.
-async fn receive(
-    connection: &mut Connection,
-    path: &Path,
-) -> Result<Option<PackedSource>, JobError> {
+/// Puts the source, as it comes, into a file: jobs that wait for a slot hold no memory. The pieces
+/// are written by this thread: they go to the page cache, at memory's speed.
+async fn receive(connection: &mut Connection, path: &Path) -> Result<(), JobError> {
     let store_error = |error| JobError::from(ConnectionError::Store(error));
     let mut file = create(path).map_err(store_error)?;
     Ok(connection.source(|piece| file.write_all(piece)).await?)
@@ -219,9 +231,9 @@ impl ReadyJob {
         connection: &mut Connection,
         server: &Server,
     ) -> Result<JobResult, JobError> {
-        let Self { name, protocol, program, admitted, dir, source, packed, slot } = self;
-        if let Some(packed) = packed {
-            unpack(packed, dir.path().join(&source)).await?;
+        let Self { name, protocol, program, admitted, dir, source, slot } = self;
+        if protocol == Protocol::Lzo {
+            unpack(dir.path(), &source, server.limits).await?;
         }
         // Written before the compiler starts, and not by way of the observer: should this process
         // be killed, its log shows what it was at.
@@ -232,9 +244,14 @@ impl ReadyJob {
             Kind::Assembly => "s",
         });
         let argv = admitted.compile_argv(&source, &object);
+        let shield =
+            program.shield.options(&program.path, dir.path(), &source).map_err(|error| {
+                JobError::Failed(format!("cannot shield the files of this machine: {error}"))
+            })?;
         let order = Order {
-            program,
-            args: argv.into_iter().skip(1).collect(),
+            program: program.path,
+            // Last, so that no option of the command undoes them.
+            args: argv.into_iter().skip(1).chain(shield).collect(),
             dir: dir.path(),
             surroundings: &server.surroundings,
         };
@@ -257,14 +274,19 @@ impl ReadyJob {
     }
 }
 
-/// Expands a compressed source into its file.
-async fn unpack(packed: PackedSource, path: PathBuf) -> Result<(), JobError> {
+/// Expands the compressed source into its file. Only jobs with a slot do so, which bounds the
+/// memory that it takes.
+async fn unpack(dir: &Path, source: &Path, limits: Limits) -> Result<(), JobError> {
+    let (packed, path) = (dir.join(PACKED_FILE), dir.join(source));
+    let store_error = |error| JobError::from(ConnectionError::Store(error));
     // Expanding a large source takes longer than the other connections should wait.
     let unpacked = spawn_blocking(move || {
-        let source = packed.expand().map_err(|error| {
+        let block = fs::read(&packed).map_err(store_error)?;
+        let source = expand_source(&block, &limits).map_err(|error| {
             JobError::Refused(format!("cannot read the request: cannot expand DOTI: {error}"))
         })?;
-        fs::write(&path, source).map_err(|error| ConnectionError::Store(error).into())
+        create(&path).and_then(|mut file| file.write_all(&source)).map_err(store_error)?;
+        fs::remove_file(&packed).map_err(store_error)
     });
     unpacked.await.unwrap_or_else(|error| Err(JobError::Failed(error.to_string())))
 }

@@ -70,7 +70,9 @@ fn launch(settings: DaemonSettings) -> Result<(), Failure> {
     let listeners = listener::bind(&settings.listen, settings.port)?;
     let state_dir = state_dir(&settings, &environment, account.as_ref())?;
     let log = Arc::new(open_log(&settings, state_dir.as_deref(), account.as_ref())?);
-    let pid_file = settings.pid_file.as_deref().map(PidFile::create).transpose()?;
+    let owner = account.as_ref().map(Account::ids);
+    let pid_file = settings.pid_file.as_deref().map(|path| PidFile::create(path, owner));
+    let pid_file = pid_file.transpose()?;
     if let Some(account) = &account {
         account.assume()?;
     }

@@ -15,6 +15,7 @@ mod log;
 mod observe;
 mod pid_file;
 mod server;
+mod shield;
 mod start;
 mod state;
 #[cfg(test)]

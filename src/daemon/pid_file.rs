@@ -6,6 +6,13 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process;
 
+use tracing::warn;
+
+use super::state;
+
+/// Where directories are gone after each boot, so that a daemon has to make its own.
+const VOLATILE_DIRS: [&str; 2] = ["/run", "/var/run"];
+
 /// An open pid file. Opened while still root, written by the process that serves, removed by its
 /// end.
 #[derive(Debug)]
@@ -30,9 +37,17 @@ impl Display for PidFileError {
 impl std::error::Error for PidFileError {}
 
 impl PidFile {
-    /// Makes the file, or takes the one that a killed daemon left.
-    pub(super) fn create(path: &Path) -> Result<Self, PidFileError> {
-        match OpenOptions::new().write(true).create(true).truncate(true).open(path) {
+    /// Makes the file, or takes the one that a killed daemon left. Its directory is made too if it
+    /// is one of `/run`, and handed over to `owner`, a user and a group id, who can then remove
+    /// the file.
+    pub(super) fn create(path: &Path, owner: Option<(u32, u32)>) -> Result<Self, PidFileError> {
+        let open = || {
+            if let Some(dir) = directory_in_run(path) {
+                state::make_dir(dir, owner)?;
+            }
+            OpenOptions::new().write(true).create(true).truncate(true).open(path)
+        };
+        match open() {
             Ok(file) => Ok(Self { path: path.to_owned(), file }),
             Err(error) => Err(PidFileError { path: path.to_owned(), error }),
         }
@@ -46,8 +61,34 @@ impl PidFile {
 
     /// Removes it; in a directory that is root's it can only be emptied.
     pub(super) fn remove(self) {
-        if fs::remove_file(&self.path).is_err() {
+        if let Err(error) = fs::remove_file(&self.path) {
             let _ = self.file.set_len(0);
+            warn!(%error, "the pid file {} is emptied but stays", self.path.display());
+        }
+    }
+}
+
+/// The directory of a file that is not in `/run` itself but one below.
+fn directory_in_run(path: &Path) -> Option<&Path> {
+    let dir = path.parent()?;
+    let above = dir.parent()?;
+    VOLATILE_DIRS.iter().any(|volatile| above == Path::new(volatile)).then_some(dir)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_directories_of_run_are_made() {
+        for (path, dir) in [
+            ("/run/distccd/pid", Some("/run/distccd")),
+            ("/var/run/distccd/pid", Some("/var/run/distccd")),
+            ("/run/pid", None),
+            ("/run/a/b/pid", None),
+            ("/nonexistent/pid", None),
+        ] {
+            assert_eq!(directory_in_run(Path::new(path)), dir.map(Path::new), "{path}");
         }
     }
 }

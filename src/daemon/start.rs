@@ -12,13 +12,14 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
+use tracing::error;
 
 use super::advert::{self, Reachability};
 use super::compiler::Surroundings;
 use super::compilers::{Inventory, Scanner, watch_compilers};
 use super::listener;
 use super::observe::Event;
-use super::server::{Identity, Phase, Programs, Server};
+use super::server::{Identity, Phase, Programs, Server, reached};
 use super::workspace::Workspace;
 use crate::discovery;
 use crate::policy::access::AccessList;
@@ -61,6 +62,8 @@ pub(crate) enum RunError {
     Listener(io::Error),
     /// Nobody would find us.
     Advertise(discovery::Error),
+    /// A task ended that was to live as long as the daemon.
+    Died,
 }
 
 impl Display for RunError {
@@ -68,6 +71,7 @@ impl Display for RunError {
         match self {
             Self::Listener(error) => write!(f, "cannot listen: {error}"),
             Self::Advertise(error) => write!(f, "cannot advertise: {error}"),
+            Self::Died => f.write_str("a part of the server died, see its log"),
         }
     }
 }
@@ -75,13 +79,15 @@ impl Display for RunError {
 impl std::error::Error for RunError {}
 
 /// Serves until `phase` says that it is enough, calling `ready` once clients can find us. The
-/// caller sees to it that `Stopping` follows `Draining` within [`DRAIN`].
+/// caller sees to it that `Stopping` follows `Draining` within [`DRAIN`]. Should a task end before,
+/// the others are told to drain: nobody is to find a server that does not serve.
 pub(crate) async fn run(
     config: Config,
     listeners: Vec<StdListener>,
-    phase: watch::Receiver<Phase>,
+    set_phase: watch::Sender<Phase>,
     ready: impl FnOnce(),
 ) -> Result<(), RunError> {
+    let phase = set_phase.subscribe();
     let listeners = listeners
         .into_iter()
         .map(|listener| {
@@ -118,11 +124,68 @@ pub(crate) async fn run(
     }
     if let Some(advertiser) = advertiser {
         let inventory = server.inventory.clone();
-        tasks.spawn(advert::follow(advertiser, identity, inventory, phase));
+        tasks.spawn(advert::follow(advertiser, identity, inventory, phase.clone()));
     }
-    let scanner = tokio::spawn(watch_compilers(config.scanner, found, rescan));
+    tasks.spawn(async move {
+        tokio::select! {
+            () = watch_compilers(config.scanner, found, rescan) => {}
+            () = reached(&phase, Phase::Draining) => {}
+        }
+    });
     ready();
-    while tasks.join_next().await.is_some() {}
-    scanner.abort();
-    Ok(())
+    supervise(tasks, &set_phase).await
+}
+
+/// Waits for the end of all tasks. The first that ends while the daemon serves, or panics, takes
+/// the others with it.
+async fn supervise(
+    mut tasks: JoinSet<()>,
+    set_phase: &watch::Sender<Phase>,
+) -> Result<(), RunError> {
+    let mut result = Ok(());
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(panic) = &ended {
+            error!("a task of the daemon died: {panic}");
+        }
+        if ended.is_err() || *set_phase.borrow() == Phase::Serving {
+            result = Err(RunError::Died);
+            set_phase.send_if_modified(|phase| {
+                let is_early = *phase == Phase::Serving;
+                if is_early {
+                    *phase = Phase::Draining;
+                }
+                is_early
+            });
+        }
+    }
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A task that lives as it should.
+    async fn obedient(phase: watch::Receiver<Phase>) {
+        reached(&phase, Phase::Draining).await;
+    }
+
+    #[tokio::test]
+    async fn a_task_that_ends_early_ends_the_daemon() {
+        let (set_phase, phase) = watch::channel(Phase::Serving);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(obedient(phase.clone()));
+        tasks.spawn(async { panic!("a bug") });
+        assert!(matches!(supervise(tasks, &set_phase).await, Err(RunError::Died)));
+        assert_eq!(*phase.borrow(), Phase::Draining);
+    }
+
+    #[tokio::test]
+    async fn tasks_that_end_when_told_are_no_failure() {
+        let (set_phase, phase) = watch::channel(Phase::Serving);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(obedient(phase.clone()));
+        set_phase.send_replace(Phase::Draining);
+        assert!(supervise(tasks, &set_phase).await.is_ok());
+    }
 }

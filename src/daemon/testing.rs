@@ -110,7 +110,7 @@ impl Running {
             }
         };
         let rules = setting.allow.iter().map(|rule| access::parse(rule).unwrap()).collect();
-        let (phase, now) = watch::channel(Phase::Serving);
+        let (phase, _) = watch::channel(Phase::Serving);
         let (events, inbox) = mpsc::channel(10_000);
         let config = Config {
             identity: Identity { id: NodeId(7), cores: 2, jobs: setting.jobs },
@@ -132,7 +132,7 @@ impl Running {
         };
         let (serves, serving) = oneshot::channel();
         let ready = || serves.send(()).unwrap();
-        let task = tokio::spawn(start::run(config, listeners, now, ready));
+        let task = tokio::spawn(start::run(config, listeners, phase.clone(), ready));
         serving.await.unwrap();
         Self { addr, phase, events: inbox, task, temp }
     }
@@ -156,6 +156,16 @@ impl Running {
     pub(crate) fn n_job_dirs(&self) -> usize {
         let Ok(runs) = fs::read_dir(self.temp.path().join("distccd-00000007")) else { return 0 };
         runs.flatten().map(|run| fs::read_dir(run.path()).map_or(0, Iterator::count)).sum()
+    }
+
+    /// The lengths of the files that jobs have in their directories now.
+    pub(crate) fn job_files(&self) -> Vec<u64> {
+        let entries = |dir: PathBuf| fs::read_dir(dir).into_iter().flatten().flatten();
+        entries(self.temp.path().join("distccd-00000007"))
+            .flat_map(|run| entries(run.path()))
+            .flat_map(|job| entries(job.path()))
+            .filter_map(|file| Some(file.metadata().ok()?.len()))
+            .collect()
     }
 
     /// Waits for the end of a daemon that was told to end, which leaves nothing behind.

@@ -173,6 +173,35 @@ async fn what_is_not_served_is_closed_without_a_byte() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn no_source_makes_a_compiler_show_a_file_of_the_server() {
+    if !have(&["gcc", "clang"]) {
+        return;
+    }
+    let daemon = Running::start(Setting::default()).await;
+    let dir = tempfile::tempdir().unwrap();
+    let secret = dir.path().join("secret");
+    fs::write(&secret, "the secret of this machine\n").unwrap();
+    let secret = secret.display();
+    for source in [
+        format!("#include \"{secret}\"\nint x;\n"),
+        format!("#if __has_include(\"{secret}\")\nthe secret exists;\n#endif\n"),
+        format!("# 1 \"{secret}\"\nwrong\n"),
+    ] {
+        for words in [
+            "gcc -c x.c -o x.o",
+            "g++ -fdiagnostics-show-caret -c x.cc -o x.o",
+            "clang -c x.c -o x.o",
+            "clang++ -x c++ -c x.cc -o x.o",
+        ] {
+            let bytes = request(Protocol::Plain, words, source.as_bytes());
+            let (head, _) = decode(Protocol::Plain, &converse(daemon.addr, &bytes).await);
+            let said = String::from_utf8(head.stderr).unwrap();
+            assert!(!said.contains("the secret"), "{words} of {source} says {said}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_is_not_allowed_is_closed_before_a_byte_is_read() {
     let setting =
         Setting { allow: vec!["127.0.0.2"], programs: Programs::Any, ..Setting::default() };
@@ -264,6 +293,33 @@ async fn who_leaves_while_waiting_or_compiling_frees_everything() {
     assert_eq!(daemon.result().await, JobResult::ClientGone);
     let quick = request(Protocol::Plain, "quick -c x.c -o x.o", SOURCE);
     decode(Protocol::Plain, &converse(daemon.addr, &quick).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_compressed_source_waits_for_its_slot_as_a_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let gate = gate(dir.path());
+    let scripts = scripts(&[
+        ("wait", &format!("read line < {}", gate.display())),
+        // The source as it was sent, and nothing beside it.
+        ("cat", "/bin/cat x.i > x.o; /bin/ls"),
+    ]);
+    let mut daemon = Running::start(Setting { jobs: 1, ..any_program(scripts.path()) }).await;
+    let mut running = TcpStream::connect(daemon.addr).await.unwrap();
+    let bytes = request(Protocol::Plain, "wait -c x.c -o x.o", SOURCE);
+    running.write_all(&bytes).await.unwrap();
+    assert!(matches!(daemon.event().await, Event::Began(_)));
+    let source = [b' '; 100_000];
+    let packed_len = crate::wire::lzo::compress(&source).len() as u64;
+    let mut waiting = TcpStream::connect(daemon.addr).await.unwrap();
+    let bytes = request(Protocol::Lzo, "cat -c x.c -o x.o", &source);
+    waiting.write_all(&bytes).await.unwrap();
+    until("the compressed source is stored", || daemon.job_files().contains(&packed_len)).await;
+    open_gate(&gate).await;
+    let (head, object) = decode(Protocol::Lzo, &read_all(&mut waiting).await);
+    assert!(head.status.success());
+    assert_eq!(String::from_utf8(head.stdout).unwrap(), "x.i\nx.o\n");
+    assert!(object == source);
 }
 
 #[tokio::test(flavor = "multi_thread")]

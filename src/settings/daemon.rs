@@ -69,7 +69,8 @@ struct RawFlags {
     /// As --log-level debug
     #[arg(long)]
     verbose: bool,
-    /// Write the server's process id to this file
+    /// Write the server's process id to this file, which is removed at the end; started by root
+    /// and in a directory of root's, it can only be emptied (/run/distccd, which is made, is not)
     #[arg(short = 'P', long, value_name = "FILE")]
     pid_file: Option<PathBuf>,
     /// Started by root, run as this user (default: distcc, distccd or nobody)

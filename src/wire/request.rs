@@ -36,6 +36,13 @@ fn length(len: usize) -> u32 {
     u32::try_from(len).expect("a command line that a kernel accepts is below 4 GiB")
 }
 
+/// The source of a request in protocol 2, of which `block` is all that was announced. Expanding is
+/// left to the caller because it takes milliseconds per MiB, which a thread that serves several
+/// connections does not have, and more memory than should be held for a job that waits.
+pub(crate) fn expand_source(block: &[u8], limits: &Limits) -> Result<Vec<u8>, LzoError> {
+    lzo::decompress(block, limits.expanded)
+}
+
 /// What the bytes of a request have yielded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum RequestStep<'a> {
@@ -45,8 +52,8 @@ pub(crate) enum RequestStep<'a> {
     Head(RequestHead),
     /// The peer wants to know who we are; no job follows.
     Hello,
-    /// A piece of the source.
-    Source(SourceChunk<'a>),
+    /// The next bytes of the source as they travel: in protocol 2, of its compressed block.
+    Source(&'a [u8]),
     /// The request is complete. Input behind it is not touched.
     Done,
 }
@@ -58,31 +65,6 @@ pub(crate) struct RequestHead {
     pub(crate) protocol: Protocol,
     /// At least one argument, the compiler; none holds a NUL byte.
     pub(crate) argv: Vec<Vec<u8>>,
-}
-
-/// A piece of the source. Of protocol 1 there are as many as there were reads; of protocol 2
-/// there is one, or none for an empty source.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum SourceChunk<'a> {
-    /// The next bytes.
-    Plain(&'a [u8]),
-    /// The whole, compressed. Expanding is left to the caller because it takes milliseconds per
-    /// MiB, which a thread that serves several connections does not have.
-    Packed(PackedSource),
-}
-
-/// A compressed source, and what it may expand to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct PackedSource {
-    block: Vec<u8>,
-    limit: usize,
-}
-
-impl PackedSource {
-    /// The source.
-    pub(crate) fn expand(self) -> Result<Vec<u8>, LzoError> {
-        lzo::decompress(&self.block, self.limit)
-    }
 }
 
 /// Reads one request, or hello, from whatever pieces it arrives in.
@@ -99,9 +81,8 @@ enum State {
     Version,
     Argc(Protocol),
     Argv(Arguments),
-    SourceHeader(Protocol),
-    PlainSource { missing: usize },
-    PackedSource(Collector),
+    SourceHeader,
+    Source { missing: usize },
     Done,
     Failed(DecodeError),
 }
@@ -147,7 +128,7 @@ impl RequestDecoder {
             State::Version => DIST,
             State::Argc(_) => ARGC,
             State::Argv(_) => ARGV,
-            State::SourceHeader(_) | State::PlainSource { .. } | State::PackedSource(_) => DOTI,
+            State::SourceHeader | State::Source { .. } => DOTI,
         };
         Err(DecodeError::Truncated { within })
     }
@@ -178,19 +159,16 @@ impl RequestDecoder {
                     }
                     let protocol = arguments.protocol;
                     let argv = std::mem::take(&mut arguments.argv);
-                    self.state = State::SourceHeader(protocol);
+                    self.state = State::SourceHeader;
                     return Ok(RequestStep::Head(RequestHead { protocol, argv }));
                 }
-                State::SourceHeader(protocol) => {
+                State::SourceHeader => {
                     let Some(len) = self.token.feed(input, DOTI)? else { break };
                     let len = check(DOTI, len, self.limits.body)?;
-                    self.state = match protocol {
-                        _ if len == 0 => State::Done,
-                        Protocol::Plain => State::PlainSource { missing: len },
-                        Protocol::Lzo => State::PackedSource(Collector::new(len)),
-                    };
+                    self.state =
+                        if len == 0 { State::Done } else { State::Source { missing: len } };
                 }
-                State::PlainSource { missing } => {
+                State::Source { missing } => {
                     let chunk = body::take(missing, input);
                     if *missing == 0 {
                         self.state = State::Done;
@@ -198,14 +176,7 @@ impl RequestDecoder {
                     if chunk.is_empty() {
                         break;
                     }
-                    return Ok(RequestStep::Source(SourceChunk::Plain(chunk)));
-                }
-                State::PackedSource(collector) => {
-                    let Some(block) = collector.feed(input) else { break };
-                    let limit = self.limits.expanded;
-                    self.state = State::Done;
-                    let packed = PackedSource { block, limit };
-                    return Ok(RequestStep::Source(SourceChunk::Packed(packed)));
+                    return Ok(RequestStep::Source(chunk));
                 }
                 State::Done => return Ok(RequestStep::Done),
                 State::Failed(error) => return Err(error.clone()),
@@ -271,6 +242,18 @@ mod tests {
         error: Option<DecodeError>,
     }
 
+    impl Read {
+        fn finish(&mut self, limits: Limits) {
+            self.done = true;
+            if self.head.as_ref().is_some_and(|head| head.protocol == Protocol::Lzo) {
+                match expand_source(&std::mem::take(&mut self.source), &limits) {
+                    Ok(source) => self.source = source,
+                    Err(error) => self.error = Some(DecodeError::Lzo { what: DOTI, error }),
+                }
+            }
+        }
+    }
+
     fn read_pieces<'a>(limits: Limits, pieces: impl IntoIterator<Item = &'a [u8]>) -> Read {
         let mut decoder = RequestDecoder::new(limits);
         let mut read = Read::default();
@@ -283,17 +266,11 @@ mod tests {
                     }
                     Ok(RequestStep::Head(head)) => read.head = Some(head),
                     Ok(RequestStep::Hello) => read.hello = true,
-                    Ok(RequestStep::Source(SourceChunk::Plain(chunk))) => {
-                        read.source.extend(chunk);
-                    }
-                    Ok(RequestStep::Source(SourceChunk::Packed(packed))) => match packed.expand() {
-                        Ok(bytes) => read.source = bytes,
-                        Err(error) => {
-                            read.error = Some(DecodeError::Lzo { what: DOTI, error });
-                        }
-                    },
+                    Ok(RequestStep::Source(chunk)) => read.source.extend(chunk),
                     Ok(RequestStep::Done) => {
-                        read.done = true;
+                        if !read.done {
+                            read.finish(limits);
+                        }
                         break;
                     }
                     Err(error) => {

@@ -20,7 +20,7 @@ use super::job::Protocol;
 use super::limits::Limits;
 use super::reply::{ReplyDecoder, ReplyHead, ReplyStep};
 use super::request::{
-    RequestDecoder, RequestHead, RequestStep, SourceChunk, encode_request_head, encode_source,
+    RequestDecoder, RequestHead, RequestStep, encode_request_head, encode_source, expand_source,
 };
 
 /// A test that hangs ends with an error instead.
@@ -221,16 +221,16 @@ fn serve_once(
             match decoder.feed(&mut input).map_err(io::Error::other)? {
                 RequestStep::NeedMore => break,
                 RequestStep::Head(got) => head = Some(got),
-                RequestStep::Source(SourceChunk::Plain(chunk)) => source.extend_from_slice(chunk),
-                RequestStep::Source(SourceChunk::Packed(packed)) => {
-                    source = packed.expand().map_err(io::Error::other)?;
-                }
+                RequestStep::Source(chunk) => source.extend_from_slice(chunk),
                 RequestStep::Hello => return Err(io::Error::other("a stock client says hello")),
                 RequestStep::Done => break 'request,
             }
         }
     }
-    let head = head.expect("a complete request has a head");
+    let head: RequestHead = head.expect("a complete request has a head");
+    if head.protocol == Protocol::Lzo {
+        source = expand_source(&source, &Limits::default()).map_err(io::Error::other)?;
+    }
     let received = Received { head, source, wire_len };
     socket.write_all(&serve(&received))?;
     Ok(received)

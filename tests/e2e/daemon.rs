@@ -4,14 +4,14 @@ use std::fs::{self, Permissions};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-use std::process::{Command, Output};
+use std::path::{Path, PathBuf};
+use std::process::{self, Command, Output};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
-use nix::unistd::{Pid, mkfifo};
+use nix::unistd::{Pid, geteuid, mkfifo};
 use tempfile::TempDir;
 
 use crate::skip::skip;
@@ -114,12 +114,14 @@ fn gated_dir() -> TempDir {
 
 fn command(dir: &Path, port: u16, options: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_distccd"));
-    // The flag may stand only once.
-    if !options.contains(&"--port") {
-        command.args(["--port", &port.to_string()]);
+    // A flag may stand only once.
+    for (flag, value) in [("--port", &*port.to_string()), ("--pid-file", "pid")] {
+        if !options.contains(&flag) {
+            command.args([flag, value]);
+        }
     }
     command
-        .args(["--log-file", "log", "--pid-file", "pid"])
+        .args(["--log-file", "log"])
         .args(["--listen", "127.0.0.1", "--state-dir", "state"])
         .args(options)
         .env("TMPDIR", dir)
@@ -205,6 +207,45 @@ fn ends_at_once_on_a_second_signal() {
     assert_eq!(answer, b"");
     until("the daemon ends", || is_gone(pid));
     assert_eq!(daemon.job_files(), 0);
+}
+
+/// A directory of `/run`, removed with the test.
+struct RunDir(PathBuf);
+
+impl Drop for RunDir {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn root_s_daemon_removes_its_pid_file_from_a_directory_of_its_own() {
+    if !geteuid().is_root() {
+        return skip("only root may make a directory in /run");
+    }
+    let dir = RunDir(format!("/run/distccd-test-{}", process::id()).into());
+    let file = dir.0.join("pid");
+    let daemon = Daemon::start(&["--enable-tcp-insecure", "--pid-file", file.to_str().unwrap()]);
+    let pid = fs::read_to_string(&file).unwrap();
+    // For the end of a test that fails.
+    fs::write(daemon.dir.path().join("pid"), &pid).unwrap();
+    let pid = Pid::from_raw(pid.trim().parse().unwrap());
+    kill(pid, Signal::SIGTERM).unwrap();
+    until("the daemon ends", || is_gone(pid));
+    assert!(!file.exists(), "{}", daemon.log());
+}
+
+#[test]
+fn opens_its_log_anew_on_sighup() {
+    let daemon = Daemon::start(&["--enable-tcp-insecure"]);
+    let (log, rotated) = (daemon.dir.path().join("log"), daemon.dir.path().join("log.1"));
+    fs::rename(&log, &rotated).unwrap();
+    kill(daemon.pid(), Signal::SIGHUP).unwrap();
+    until("there is a new log", || log.exists());
+    let kept = fs::read(&rotated).unwrap();
+    kill(daemon.pid(), Signal::SIGTERM).unwrap();
+    until("the new log is written to", || daemon.log().contains("asked to end"));
+    assert_eq!(fs::read(&rotated).unwrap(), kept);
 }
 
 #[test]
