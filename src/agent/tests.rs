@@ -1,6 +1,7 @@
 //! The books as a whole, driven by events with made-up time: who gets what, in which order.
 
 mod farm;
+mod patience;
 
 use std::rc::Rc;
 use std::time::Duration;

@@ -158,13 +158,21 @@ impl Farm {
     }
 
     pub(super) fn asks(&mut self, id: ClientId, hosts: &str, avoid: &[u64]) {
-        let request = PlaceRequest {
+        let request = self.request(hosts, avoid);
+        self.asks_for(id, request);
+    }
+
+    pub(super) fn request(&self, hosts: &str, avoid: &[u64]) -> PlaceRequest {
+        PlaceRequest {
             hosts: HostsText { origin: "$DISTCC_HOSTS".to_owned(), text: hosts.to_owned() },
             compiler: query(),
             avoid: avoid.to_vec(),
             policy: None,
             may_fall_back: true,
-        };
+        }
+    }
+
+    pub(super) fn asks_for(&mut self, id: ClientId, request: PlaceRequest) {
         let question = Question::Place(request, self.policy.clone());
         self.books.asks(self.now, id, question);
         self.collect();
@@ -197,7 +205,7 @@ impl Farm {
             let (key, addrs) = match action {
                 Action::Hello(key, addrs) => (key, addrs),
                 Action::ResolveAndHello(key, host, port) => {
-                    (key, vec![format!("{host}:{port}").parse().unwrap()])
+                    (key, vec![SocketAddr::new(host.parse().unwrap(), port)])
                 }
                 other => {
                     self.todo.push(other);
