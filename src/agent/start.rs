@@ -45,7 +45,7 @@ fn start(detach: bool) -> io::Result<ExitCode> {
     let runtime_dir = env::var_os("XDG_RUNTIME_DIR");
     let socket = agent_socket::path(&distcc_dir, getuid().as_raw(), runtime_dir.as_deref());
     let dir = socket.parent().map(Path::to_path_buf).unwrap_or_default();
-    make_private_dir(&dir)?;
+    make_dirs(&distcc_dir, &dir)?;
     // Two clients may start an agent at the same moment: the second waits here until the first
     // listens, finds it alive and ends, so that its client connects.
     let starting = lock(&dir.join("starting"), FlockArg::LockExclusive)?
@@ -122,6 +122,18 @@ fn idle_time(said: Option<&OsStr>) -> Result<Duration, String> {
         Some(Ok(seconds)) => Ok(Duration::from_secs(seconds).min(MAX_IDLE)),
         _ => Err(format!("DISTCC_AGENT_IDLE={}: expected seconds", said.to_string_lossy())),
     }
+}
+
+/// The agent's directory, and `distcc_dir` around it. Nothing above is made: a home that does not
+/// exist was left out on purpose (by a package builder, say).
+fn make_dirs(distcc_dir: &Path, dir: &Path) -> io::Result<()> {
+    if dir.starts_with(distcc_dir)
+        && let Err(e) = fs::create_dir(distcc_dir)
+        && e.kind() != io::ErrorKind::AlreadyExists
+    {
+        return Err(io::Error::new(e.kind(), format!("{}: {e}", distcc_dir.display())));
+    }
+    make_private_dir(dir)
 }
 
 /// The directory, with access for this user only. One that somebody else made first is refused:

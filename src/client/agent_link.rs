@@ -28,6 +28,9 @@ const GREETING_DEADLINE: Duration = Duration::from_secs(10);
 /// How long a started agent may take until its socket is bound, in milliseconds as poll(2) counts.
 const START_DEADLINE: u16 = 5000;
 
+/// Of what an agent says when it cannot start, no more is read, in bytes.
+const MAX_SAID: u64 = 1024;
+
 /// Why the agent is of no use.
 #[derive(Debug)]
 pub(super) enum AgentError {
@@ -50,6 +53,8 @@ pub(super) enum AgentError {
     NotReady {
         /// Its exit code, if it ended.
         code: Option<i32>,
+        /// What it said about it; may be empty.
+        said: String,
     },
 }
 
@@ -62,8 +67,13 @@ impl Display for AgentError {
             Self::Garbled => f.write_str("its answer makes no sense"),
             Self::NoDirectory => f.write_str("neither DISTCC_DIR nor HOME is set"),
             Self::NoProgram => f.write_str("there is no distccd beside distcc or on PATH"),
-            Self::NotReady { code: Some(code) } => write!(f, "distccd --agent exited with {code}"),
-            Self::NotReady { code: None } => f.write_str("distccd --agent did not become ready"),
+            Self::NotReady { said, .. } if !said.is_empty() => f.write_str(said),
+            Self::NotReady { code: Some(code), .. } => {
+                write!(f, "distccd --agent exited with {code}")
+            }
+            Self::NotReady { code: None, .. } => {
+                f.write_str("distccd --agent did not become ready")
+            }
         }
     }
 }
@@ -215,7 +225,7 @@ fn start_agent(search_path: &OsStr) -> Result<(), AgentError> {
         .env_remove("_DISTCC_SAFEGUARD")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(Stdio::piped())
         .spawn()?;
     // Its end of the pipe closes when it exits, which poll can wait for with a deadline.
     let ended = child.stdout.take().is_none_or(|pipe| {
@@ -223,10 +233,17 @@ fn start_agent(search_path: &OsStr) -> Result<(), AgentError> {
         matches!(poll(&mut fds, PollTimeout::from(START_DEADLINE)), Ok(1..))
     });
     if !ended {
-        return Err(AgentError::NotReady { code: None });
+        return Err(AgentError::NotReady { code: None, said: String::new() });
     }
     let status = child.wait()?;
-    if status.success() { Ok(()) } else { Err(AgentError::NotReady { code: status.code() }) }
+    if status.success() {
+        return Ok(());
+    }
+    let mut said = String::new();
+    if let Some(stderr) = child.stderr.take() {
+        let _ = stderr.take(MAX_SAID).read_to_string(&mut said);
+    }
+    Err(AgentError::NotReady { code: status.code(), said: said.trim_end().to_owned() })
 }
 
 /// The `distccd` beside our own file, else the one on PATH.

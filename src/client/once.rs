@@ -13,7 +13,7 @@ pub(super) fn is_due(stamp: &Path, period: Duration) -> bool {
         return false;
     }
     // What fails here makes the next step fail.
-    let _ = stamp.parent().map(fs::create_dir_all);
+    let _ = stamp.parent().map(fs::create_dir);
     let _ = fs::remove_file(stamp);
     let made = OpenOptions::new().write(true).create_new(true).open(stamp);
     !matches!(made, Err(error) if error.kind() == io::ErrorKind::AlreadyExists)

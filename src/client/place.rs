@@ -371,7 +371,7 @@ impl<'a> Places<'a> {
 
     fn agent_lost(&mut self, error: AgentError) {
         self.source = Source::None;
-        self.log.debug(format_args!("cannot ask the agent: {error}"));
+        self.log.debug(format_args!("no agent answers yet: {error}"));
         self.no_agent = Some(error);
     }
 

@@ -73,6 +73,8 @@ impl Hosts<'_> {
         }
         if names.is_empty() {
             compilers = self.usual_compilers();
+        } else if compilers.is_empty() {
+            return exit::COMPILER_MISSING;
         }
         match self.ask(&text, compilers) {
             Ok(answer) => {

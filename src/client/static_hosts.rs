@@ -33,7 +33,13 @@ impl SlotFiles {
     /// work goes on without.
     pub(super) fn open(distcc_dir: &Path, longest_pause: Duration) -> io::Result<Self> {
         let dir = distcc_dir.join("lock");
-        fs::create_dir_all(&dir)?;
+        // Nothing above: a home that does not exist was left out on purpose.
+        for dir in [distcc_dir, &dir] {
+            match fs::create_dir(dir) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                _ => {}
+            }
+        }
         Ok(Self { dir, longest_pause })
     }
 

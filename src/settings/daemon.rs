@@ -54,7 +54,7 @@ struct RawFlags {
     jobs: Option<u16>,
     /// Lower the priority of compilers by this much
     #[arg(short = 'N', long, value_name = "N", default_value_t = DEFAULT_NICE,
-          value_parser = clap::value_parser!(i32).range(-20..=19), allow_negative_numbers = true)]
+          value_parser = clap::value_parser!(i32).range(-20..=20), allow_negative_numbers = true)]
     nice: i32,
     /// Write the log to this file (default in the background: /var/log/distccd.log for root,
     /// else in the state directory; in the foreground: standard error)
