@@ -1,6 +1,7 @@
 //! Who may connect, on real addresses of both families.
 
-use crate::farm::{QUICK, compile, count, daemon_log, daemon_log_with, serve, was_remote, write};
+use crate::farm::{Compile, QUICK, serve, write};
+use crate::jobs::{count, daemon_log, daemon_log_with};
 use crate::lab::{Host, Lab};
 
 /// A network with a server and two hosts that want something compiled.
@@ -21,8 +22,7 @@ fn lab_with_server(options: &[&str]) -> Option<Lab> {
 
 /// Is the server used under this address? The compile succeeds in any case.
 fn is_served(host: &Host, server: &str, object: &str) -> bool {
-    let log = compile(host, server, "x.c", object);
-    let remote = was_remote(&log);
+    let remote = Compile::gcc(host, server, "x.c", object).was_remote();
     println!("{} by {server}: {}", host.name(), if remote { "served" } else { "not served" });
     remote
 }

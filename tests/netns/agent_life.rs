@@ -4,11 +4,10 @@ use std::fs;
 
 use nix::sys::signal::Signal;
 
-use crate::farm::{
-    DEADLINE, QUICK, client, client_log, compile, compilers_at_work, count, daemon_log_with,
-    end_of, send, serve, slow_source, was_remote, write,
-};
+use crate::farm::{Compile, DEADLINE, QUICK, client, client_log, serve, slow_source, write};
+use crate::jobs::{count, daemon_log_with};
 use crate::lab::{Lab, wait_for};
+use crate::processes::{compilers_at_work, end_of, send};
 
 /// A network with one server.
 fn lab_with_server() -> Option<Lab> {
@@ -52,7 +51,7 @@ fn an_agent_killed_in_the_middle_of_a_build_is_replaced() {
 fn an_agent_whose_directory_is_removed_ends() {
     let Some(mut lab) = lab_with_server() else { return };
     let host = &*lab.host(1);
-    assert!(was_remote(&compile(host, "+zeroconf", "x.c", "one.o")));
+    assert!(Compile::gcc(host, "+zeroconf", "x.c", "one.o").was_remote());
     for what in ["directory", "socket"] {
         let first = host.pids("distccd");
         let dirs = fs::read_dir(host.dir("distcc")).unwrap().flatten().map(|entry| entry.path());
@@ -64,8 +63,8 @@ fn an_agent_whose_directory_is_removed_ends() {
         wait_for(&format!("the agent without its {what} to end"), DEADLINE, || {
             host.pids("distccd").is_empty().then_some(())
         });
-        let log = compile(host, "+zeroconf", "x.c", "two.o");
-        assert!(was_remote(&log), "{what}: {log}");
+        let job = Compile::gcc(host, "+zeroconf", "x.c", "two.o");
+        assert!(job.was_remote(), "{what}: {}", job.log);
         assert_eq!(host.pids("distccd").len(), 1, "{what}");
         assert_ne!(host.pids("distccd"), first, "{what}");
     }
@@ -99,7 +98,7 @@ fn an_idle_agent_leaves() {
     let mut command = client(host, "+zeroconf", &["gcc", "-c", "x.c"]);
     assert!(command.env("DISTCC_AGENT_IDLE", "1").status().unwrap().success());
     wait_for("the idle agent to leave", DEADLINE, || host.pids("distccd").is_empty().then_some(()));
-    let log = compile(host, "+zeroconf", "x.c", "again.o");
+    let job = Compile::gcc(host, "+zeroconf", "x.c", "again.o");
     let agent = fs::read_to_string(host.dir("distcc/agent-0/log")).unwrap();
-    assert!(was_remote(&log), "{log} {agent}");
+    assert!(job.was_remote(), "{} {agent}", job.log);
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
-use crate::farm::{QUICK, compile, serve, stderr, was_remote, write};
+use crate::farm::{Compile, QUICK, ran_on, serve, text, write};
 use crate::lab::{Host, Lab};
 
 /// Standard error of a compile that succeeds.
@@ -12,14 +12,14 @@ fn said_by_compile(host: &Host, object: &str) -> String {
     let mut command = host.command("distcc");
     let output = command.args(["gcc", "-c", "x.c", "-o", object]).output().unwrap();
     assert!(output.status.success(), "{output:?}");
-    let said = stderr(&output);
+    let said = text(&output.stderr);
     println!("{said}");
     said
 }
 
 fn said_by_show_hosts(host: &Host) -> String {
     let output = host.command("distcc").args(["--show-hosts", "--why"]).output().unwrap();
-    format!("{}{}", String::from_utf8_lossy(&output.stdout), stderr(&output))
+    format!("{}{}", text(&output.stdout), text(&output.stderr))
 }
 
 #[test]
@@ -66,11 +66,11 @@ fn a_faulty_policy_is_reported_and_nothing_is_distributed() {
         command.args(["gcc", "-c", "x.c"]).env("DISTCC_LOG", &log);
         assert!(command.status().unwrap().success());
         let log = fs::read_to_string(log).unwrap();
-        assert!(!was_remote(&log), "{log}");
+        assert_eq!(ran_on(&log), None, "{log}");
     }
     // Mended, it counts at once.
     fs::write(&policy, "[match]\ngcc = \"exact\"\n").unwrap();
-    assert!(was_remote(&compile(host, "+zeroconf", "x.c", "mended.o")));
+    assert!(Compile::gcc(host, "+zeroconf", "x.c", "mended.o").was_remote());
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn an_unusable_variable_is_reported() {
     command.args(["gcc", "-c", "x.c"]).env("DISTCC_HOSTS", "localhost");
     let output = command.env("DISTCC_IO_TIMEOUT", "soon").output().unwrap();
     assert!(output.status.success());
-    let said = stderr(&output);
+    let said = text(&output.stderr);
     println!("{said}");
     assert!(said.contains("$DISTCC_IO_TIMEOUT: \"soon\": expected a number of seconds"), "{said}");
 }
@@ -92,7 +92,7 @@ fn an_unusable_variable_is_reported() {
 fn refusal(host: &Host, options: &[&str], variables: &[(&str, PathBuf)]) -> (i32, String) {
     let mut command = host.command("distccd");
     let output = command.args(options).envs(variables.iter().cloned()).output().unwrap();
-    let said = stderr(&output);
+    let said = text(&output.stderr);
     println!("{options:?}: {:?} {said}", output.status.code());
     assert!(output.stdout.is_empty(), "{output:?}");
     assert_eq!(said.lines().count(), 1, "{said}");

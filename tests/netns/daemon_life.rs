@@ -8,11 +8,10 @@ use std::time::Instant;
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
-use crate::farm::{
-    DEADLINE, QUICK, assert_clean, client, client_log, compile, compilers_at_work, daemon_log,
-    end_of, run_to_file, send, serve, slow_source, was_remote, write,
-};
+use crate::farm::{Compile, DEADLINE, QUICK, client, client_log, serve, slow_source, write};
+use crate::jobs::daemon_log;
 use crate::lab::{Host, Lab, wait_for};
+use crate::processes::{assert_clean, compilers_at_work, end_of, run_to_file, send, tree};
 
 #[test]
 fn the_advertised_command_prints_one_line_and_detaches() {
@@ -31,7 +30,7 @@ fn the_advertised_command_prints_one_line_and_detaches() {
         (host.pids("distccd").len() == 1).then_some(())
     });
     write(lab.host(1), "x.c", QUICK);
-    assert!(was_remote(&compile(lab.host(1), "+zeroconf", "x.c", "x.o")));
+    assert!(Compile::gcc(lab.host(1), "+zeroconf", "x.c", "x.o").was_remote());
 }
 
 /// Starts a job on the second host that waits in the middle, and returns it with its compiler.
@@ -115,7 +114,7 @@ fn a_daemon_asked_to_end_says_goodbye_and_finishes_its_jobs() {
     println!("{}", daemon_log(lab.host(2)));
     assert!(!pid_file.exists());
     assert_clean(lab.host(2));
-    assert_eq!(crate::farm::tree(&lab.host(2).dir("tmp")), [""; 0]);
+    assert_eq!(tree(&lab.host(2).dir("tmp")), [""; 0]);
 }
 
 #[test]
@@ -140,5 +139,5 @@ fn a_daemon_asked_twice_ends_at_once() {
     let log = client_log(lab.host(1));
     assert!(log.contains("compile on localhost completed ok"), "{log}");
     assert_clean(lab.host(2));
-    assert_eq!(crate::farm::tree(&lab.host(2).dir("tmp")), [""; 0]);
+    assert_eq!(tree(&lab.host(2).dir("tmp")), [""; 0]);
 }

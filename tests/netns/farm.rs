@@ -1,82 +1,22 @@
-//! What tests of a whole farm share: daemons, clients, sources to compile, logs.
+//! What people do on the hosts of a lab: offer compilers, start daemons, compile.
 
-use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
-
-use crate::lab::{Host, wait_for};
+use crate::lab::Host;
+use crate::skip::skip;
 
 /// Only keeps a broken test from hanging.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
-
-/// Starts a daemon as a user would, and returns the line that it prints.
-#[track_caller]
-pub(crate) fn serve(host: &Host, options: &[&str]) -> String {
-    let output = host.command("distccd").args(options).stdin(Stdio::null()).output().unwrap();
-    assert!(output.status.success(), "{options:?}: {output:?}");
-    String::from_utf8(output.stdout).unwrap()
-}
-
-/// The daemon's log.
-pub(crate) fn daemon_log(host: &Host) -> String {
-    fs::read_to_string(host.dir("log/distccd.log")).unwrap_or_default()
-}
-
-/// The server's log as soon as `n` of its lines hold `text`: a client has its answer a moment before
-/// the server has written what became of the job.
-#[track_caller]
-pub(crate) fn daemon_log_with(host: &Host, n: usize, text: &str) -> String {
-    wait_for(&format!("{n} lines with {text:?} in the server's log"), DEADLINE, || {
-        Some(daemon_log(host)).filter(|log| count(log, text) >= n)
-    })
-}
-
-/// How many of its lines hold `text`.
-pub(crate) fn count(log: &str, text: &str) -> usize {
-    log.lines().filter(|line| line.contains(text)).count()
-}
-
-/// `distcc` with a host list, logging to `client.log` of the host.
-pub(crate) fn client(host: &Host, hosts: &str, words: &[&str]) -> Command {
-    let mut command = host.command("distcc");
-    command.args(words).env("DISTCC_HOSTS", hosts).env("DISTCC_LOG", host.dir("log/client.log"));
-    command.stdin(Stdio::null());
-    command
-}
-
-/// The log of all clients.
-pub(crate) fn client_log(host: &Host) -> String {
-    fs::read_to_string(host.dir("log/client.log")).unwrap_or_default()
-}
-
-/// Compiles `source` of the host's home to `object`, which must succeed; the client's log of it.
-#[track_caller]
-pub(crate) fn compile(host: &Host, hosts: &str, source: &str, object: &str) -> String {
-    let log = host.dir(&format!("log/{object}.log"));
-    let _ = fs::remove_file(&log);
-    let mut command = client(host, hosts, &["gcc", "-O2", "-c", source, "-o", object]);
-    let output = command.env("DISTCC_LOG", &log).env("DISTCC_VERBOSE", "1").output().unwrap();
-    let log = fs::read_to_string(log).unwrap_or_default();
-    assert!(output.status.success(), "{output:?}\n{log}");
-    log
-}
-
-/// Was that job's object made by another host?
-pub(crate) fn was_remote(log: &str) -> bool {
-    log.lines().any(|line| line.contains(" compiled on "))
-}
-
-/// Writes a file of the host's home.
-pub(crate) fn write(host: &Host, name: &str, text: &str) -> PathBuf {
-    let path = host.dir("home").join(name);
-    fs::write(&path, text).unwrap();
-    path
-}
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+/// /var/log/distccd.log of a host.
+pub(crate) const DAEMON_LOG: &str = "log/distccd.log";
+/// What all clients of a host that [`client`] makes write into.
+const CLIENT_LOG: &str = "log/client.log";
+/// Debian's server.
+const STOCK_SERVER: &str = "/usr/bin/distccd";
 
 /// A source that is compiled in no time.
 pub(crate) const QUICK: &str = "int quick(int x) { return x + 1; }\n";
@@ -92,81 +32,35 @@ pub(crate) fn slow_source() -> String {
     (1..300).map(function).collect()
 }
 
-/// Sends a signal; to a process that has ended meanwhile is fine.
-pub(crate) fn send(pid: Pid, signal: Signal) {
-    let _ = kill(pid, signal);
+/// Writes a file of the host's home.
+pub(crate) fn write(host: &Host, name: &str, text: &str) -> PathBuf {
+    let path = host.dir("home").join(name);
+    fs::write(&path, text).unwrap();
+    path
 }
 
-/// The compilers at work on this host, as soon as there are some.
+/// Are these files of the system there? Said loudly if not.
 #[track_caller]
-pub(crate) fn compilers_at_work(host: &Host) -> Vec<Pid> {
-    wait_for("a compiler to run", DEADLINE, || {
-        Some(host.pids("cc1")).filter(|pids| !pids.is_empty())
-    })
-}
-
-/// Waits for the end of a command, which a test must not do without a guard.
-#[track_caller]
-pub(crate) fn end_of(what: &str, child: &mut Child) -> ExitStatus {
-    wait_for(what, DEADLINE, || child.try_wait().unwrap())
-}
-
-/// Runs a command with its output in a file: unlike a pipe, it does not wait for whoever else
-/// holds it.
-#[track_caller]
-pub(crate) fn run_to_file(what: &str, mut command: Command, file: &Path) -> (ExitStatus, String) {
-    let output = File::create(file).unwrap();
-    let mut child =
-        command.stdout(output.try_clone().unwrap()).stderr(output).stdin(Stdio::null()).spawn();
-    let status = end_of(what, child.as_mut().unwrap());
-    (status, fs::read_to_string(file).unwrap())
-}
-
-/// Standard error as text.
-pub(crate) fn stderr(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-/// Every file and directory below, as paths relative to it.
-pub(crate) fn tree(dir: &Path) -> Vec<String> {
-    let mut found = Vec::new();
-    let mut left = vec![dir.to_owned()];
-    while let Some(next) = left.pop() {
-        for entry in fs::read_dir(next).into_iter().flatten().flatten() {
-            let path = entry.path();
-            found.push(path.strip_prefix(dir).unwrap().display().to_string());
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                left.push(path);
-            }
-        }
+pub(crate) fn installed(files: &[&str]) -> bool {
+    let missing: Vec<&str> =
+        files.iter().copied().filter(|file| !Path::new(file).exists()).collect();
+    if !missing.is_empty() {
+        skip(&format!("not installed: {}", missing.join(" ")));
     }
-    found.sort();
-    found
+    missing.is_empty()
 }
 
-/// What jobs have left on the host: compilers that run, and files of jobs.
-pub(crate) fn leftovers(host: &Host) -> Vec<String> {
-    let programs = ["distcc", "gcc", "cc1", "cc1plus", "as"];
-    let running = programs
-        .iter()
-        .flat_map(|name| host.pids(name).into_iter().map(move |pid| format!("{name} {pid}")));
-    // A daemon keeps its own directory, two deep, as long as it runs.
-    let of_daemon = |path: &String| path.starts_with("distccd-") && path.matches('/').count() <= 1;
-    let files = tree(&host.dir("tmp")).into_iter().filter(|path| !of_daemon(path));
-    running.chain(files).collect()
-}
-
-/// Waits until jobs have left nothing.
+/// What a command printed, trimmed; it must succeed.
 #[track_caller]
-pub(crate) fn assert_clean(host: &Host) {
-    let what = format!("{} to be rid of all jobs", host.name());
-    wait_for(&what, DEADLINE, || {
-        let left = leftovers(host);
-        if !left.is_empty() {
-            println!("still on {}: {left:?}", host.name());
-        }
-        left.is_empty().then_some(())
-    });
+pub(crate) fn said(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+/// Bytes of a program as text.
+pub(crate) fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 /// Leaves of all compilers only these on the host, as `(name, file)`, and what they need.
@@ -183,52 +77,96 @@ pub(crate) fn offer(host: &mut Host, files: &[(&str, &str)]) {
     }
 }
 
-/// A job in a server's log.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Job {
-    /// The connection it came by.
-    pub(crate) client: String,
-    /// The compiler's name as it was sent.
-    pub(crate) compiler: String,
-    pub(crate) source: String,
+/// Starts our daemon as its user types it; it is ready when this returns.
+#[track_caller]
+pub(crate) fn serve(host: &Host, options: &[&str]) {
+    said(host.command("distccd").args(options));
 }
 
-/// What a server's log says of jobs.
-#[derive(Debug, Default)]
-pub(crate) struct Jobs {
-    pub(crate) begun: Vec<Job>,
-    /// Those whose compiler succeeded.
-    pub(crate) compiled: Vec<Job>,
-    /// Connections of every job that has ended, whatever came of it.
-    ended: BTreeSet<String>,
+/// Starts our daemon for whoever is on the network. Its state directory is made writable for the
+/// user that it becomes, as systemd does.
+#[track_caller]
+pub(crate) fn volunteer(host: &Host) {
+    fs::set_permissions(host.dir("state"), fs::Permissions::from_mode(0o777)).unwrap();
+    serve(host, &["--zeroconf", "--allow", "10.77.0.0/24", "--allow", "fd77::/64"]);
 }
 
-impl Jobs {
-    /// Reads the server's log of this host.
-    pub(crate) fn of(host: &Host) -> Self {
-        let mut jobs = Self::default();
-        for line in daemon_log(host).lines() {
-            let Some((_, told)) = line.split_once("client: ") else { continue };
-            let mut words = told.split(' ');
-            let client = words.next().unwrap_or_default().to_owned();
-            let mut last = words.rev();
-            let source = last.next().unwrap_or_default().to_owned();
-            let compiler = last.next().unwrap_or_default().to_owned();
-            let job = Job { client, compiler, source };
-            if line.contains("(dcc_job_begin)") {
-                jobs.begun.push(job);
-            } else if line.contains("(dcc_job_summary)") {
-                jobs.ended.insert(job.client.clone());
-                if line.contains(" COMPILE_OK ") {
-                    jobs.compiled.push(job);
-                }
-            }
+/// Starts Debian's distccd, whose masquerade directory the lab hides. It opens its log as the user
+/// that it becomes.
+#[track_caller]
+pub(crate) fn serve_stock(host: &Host) {
+    let log = host.dir(DAEMON_LOG);
+    fs::write(&log, "").unwrap();
+    fs::set_permissions(&log, fs::Permissions::from_mode(0o666)).unwrap();
+    let options = ["--daemon", "--enable-tcp-insecure", "--allow", "10.77.0.0/24", "--log-file"];
+    said(host.command(STOCK_SERVER).args(options).arg("/var/log/distccd.log"));
+}
+
+/// `distcc` with a host list, logging to the file that [`client_log`] reads.
+pub(crate) fn client(host: &Host, hosts: &str, words: &[&str]) -> Command {
+    let mut command = host.command("distcc");
+    command.args(words).env("DISTCC_HOSTS", hosts).env("DISTCC_LOG", host.dir(CLIENT_LOG));
+    command.stdin(Stdio::null());
+    command
+}
+
+/// The log of all clients.
+pub(crate) fn client_log(host: &Host) -> String {
+    fs::read_to_string(host.dir(CLIENT_LOG)).unwrap_or_default()
+}
+
+/// Where a client's log says that its job ran, by the host list's name for it; none if that was
+/// here.
+pub(crate) fn ran_on(client_log: &str) -> Option<&str> {
+    let line = client_log.lines().find(|line| line.ends_with(" completed ok"))?;
+    line.split(" on ").nth(1)?.split(' ').next()
+}
+
+/// One compile through distcc.
+pub(crate) struct Compile {
+    pub(crate) output: Output,
+    /// What the client wrote into its log, step by step.
+    pub(crate) log: String,
+    pub(crate) object: PathBuf,
+}
+
+impl Compile {
+    /// Compiles `source` in the home of `host` to `object`, which must succeed.
+    #[track_caller]
+    pub(crate) fn run(
+        host: &Host,
+        hosts: &str,
+        compiler: &str,
+        source: &str,
+        object: &str,
+    ) -> Self {
+        let log = host.dir(&format!("log/{object}.log"));
+        let object = host.dir("home").join(object);
+        // Neither may be left from an earlier one.
+        for file in [&log, &object] {
+            let _ = fs::remove_file(file);
         }
-        jobs
+        let mut command = client(host, hosts, &[compiler, "-O2", "-c", source, "-o"]);
+        command.arg(&object).env("DISTCC_LOG", &log).env("DISTCC_VERBOSE", "1");
+        let output = command.output().unwrap();
+        let log = fs::read_to_string(log).unwrap();
+        assert!(output.status.success() && object.exists(), "{output:?}\n{log}");
+        Self { output, log, object }
     }
 
-    /// Those that have begun and not ended.
-    pub(crate) fn open(&self) -> Vec<&Job> {
-        self.begun.iter().filter(|job| !self.ended.contains(&job.client)).collect()
+    /// The same by gcc.
+    #[track_caller]
+    pub(crate) fn gcc(host: &Host, hosts: &str, source: &str, object: &str) -> Self {
+        Self::run(host, hosts, "gcc", source, object)
+    }
+
+    /// Where it ran; none if that was here.
+    pub(crate) fn ran_on(&self) -> Option<&str> {
+        ran_on(&self.log)
+    }
+
+    /// Did it run on another host?
+    pub(crate) fn was_remote(&self) -> bool {
+        self.ran_on().is_some()
     }
 }

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::time::Instant;
 
-use crate::farm::{Job, Jobs, offer, offer_only};
+use crate::farm::{installed, offer, offer_only, volunteer};
+use crate::jobs::{Job, Jobs};
 use crate::lab::Lab;
 use crate::project::Project;
-use crate::verdicts::{Why, installed, serve};
+use crate::why::Why;
 
 /// The wrong compiler under every plain name.
 const OLDER: [(&str, &str); 4] = [
@@ -57,7 +58,7 @@ fn five_hosts() -> Option<Lab> {
     offer(lab.host(5), &OLDER);
     fs::write(lab.host(1).dir("distcc/policy.toml"), POLICY).unwrap();
     for number in 1..=5 {
-        serve(lab.host(number));
+        volunteer(lab.host(number));
     }
     Some(lab)
 }

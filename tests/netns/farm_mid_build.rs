@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 use std::mem;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::Signal;
 
-use crate::farm::{Jobs, offer_only};
+use crate::farm::{installed, offer_only, said, volunteer};
+use crate::jobs::Jobs;
 use crate::lab::{Host, Lab, wait_for};
 use crate::long;
-use crate::project::{Build, DEADLINE, Project};
-use crate::verdicts::{installed, said, serve};
+use crate::processes::send;
+use crate::project::{BUILD_DEADLINE, Build, Project};
 
 /// Nothing else, so that a server knows soon what it has.
 const COMPILERS: [(&str, &str); 4] = [
@@ -48,8 +49,7 @@ fn lab(hosts: usize) -> Option<Lab> {
 
 fn signal(host: &Host, program: &str, signal: Signal) {
     for pid in host.pids(program) {
-        // One that has just ended needs no signal.
-        let _ = kill(pid, signal);
+        send(pid, signal);
     }
 }
 
@@ -76,7 +76,7 @@ fn kill_mid_job(build: &mut Build, host: &Host) -> BTreeSet<String> {
 fn a_host_dies_in_the_middle_of_a_job_and_another_comes() {
     let Some(mut lab) = lab(3) else { return };
     for number in 2..=3 {
-        serve(lab.host(number));
+        volunteer(lab.host(number));
     }
     let project = project(lab.host(1));
     let began = Instant::now();
@@ -89,7 +89,7 @@ fn a_host_dies_in_the_middle_of_a_job_and_another_comes() {
     let late = lab.add_host().unwrap();
     offer_only(late, &COMPILERS);
     let started = Instant::now();
-    serve(late);
+    volunteer(late);
     let serving = started.elapsed();
     build.wait_for("a job on the host that came late", || {
         (!Jobs::of(late).begun.is_empty()).then_some(())
@@ -121,7 +121,7 @@ fn n_begun(lab: &mut Lab) -> usize {
 fn wait_for_a_job_elsewhere(lab: &mut Lab, project: &Project, mut build: Build) -> Build {
     let before = n_begun(lab);
     let mut n_builds = 1;
-    wait_for("a job on another host", DEADLINE, || {
+    wait_for("a job on another host", BUILD_DEADLINE, || {
         if build.is_over() {
             n_builds += 1;
             let next = project.start(lab.host(1), &format!("build{n_builds}"), &[]);
@@ -136,7 +136,7 @@ fn wait_for_a_job_elsewhere(lab: &mut Lab, project: &Project, mut build: Build) 
 fn the_farm_is_used_again_after_the_link_was_down() {
     let Some(mut lab) = lab(3) else { return };
     for number in 2..=3 {
-        serve(lab.host(number));
+        volunteer(lab.host(number));
     }
     let project = project(lab.host(1));
     let build = project.start(lab.host(1), "build", &[]);
@@ -167,7 +167,7 @@ fn hosts_forgotten_in_a_long_outage_are_found_again() {
     }
     let Some(mut lab) = lab(3) else { return };
     for number in 2..=3 {
-        serve(lab.host(number));
+        volunteer(lab.host(number));
     }
     let mut project = project(lab.host(1));
     project.narrow(|unit| unit.starts_with("src/sums/") || unit.starts_with("src/mazes/"));

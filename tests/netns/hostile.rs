@@ -5,11 +5,10 @@ use std::net::{SocketAddr, TcpStream};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::farm::{
-    DEADLINE, QUICK, assert_clean, compile, count, daemon_log, daemon_log_with, serve, was_remote,
-    write,
-};
+use crate::farm::{Compile, DEADLINE, QUICK, serve, write};
+use crate::jobs::{count, daemon_log, daemon_log_with};
 use crate::lab::{Host, Lab, wait_for};
+use crate::processes::assert_clean;
 
 /// Slots of the server.
 const SLOTS: usize = 2;
@@ -86,8 +85,8 @@ fn nonsense_costs_its_connection_one_line() {
         });
         println!("{what}: {}", line.split_once("client: ").unwrap().1);
         if n % 4 == 0 {
-            let log = compile(lab.host(1), "10.77.0.2", "x.c", &format!("x{n}.o"));
-            assert!(was_remote(&log), "after {what}: {log}");
+            let job = Compile::gcc(lab.host(1), "10.77.0.2", "x.c", &format!("x{n}.o"));
+            assert!(job.was_remote(), "after {what}: {}", job.log);
         }
         let log = daemon_log(lab.host(2));
         assert_eq!(count(&log, &mark(&stream)), 1, "{what}: {log}");
@@ -95,7 +94,7 @@ fn nonsense_costs_its_connection_one_line() {
     }
     drop(unfinished);
     assert_clean(lab.host(2));
-    assert!(was_remote(&compile(lab.host(1), "10.77.0.2", "x.c", "last.o")));
+    assert!(Compile::gcc(lab.host(1), "10.77.0.2", "x.c", "last.o").was_remote());
     // One line each, also for those that left in the middle.
     let n_lines = nonsense().len() + SLOTS + 2;
     let log = daemon_log_with(lab.host(2), n_lines, "client: 10.77.0.3:");
@@ -135,15 +134,15 @@ fn silent_and_slow_connections_hinder_nobody() {
     serve(lab.host(2), &["--allow", "10.77.0.0/24", "--jobs", "2"]);
     write(lab.host(1), "x.c", QUICK);
     // The agent gets to know the server while that has time for it.
-    assert!(was_remote(&compile(lab.host(1), "10.77.0.2", "x.c", "first.o")));
+    assert!(Compile::gcc(lab.host(1), "10.77.0.2", "x.c", "first.o").was_remote());
     let slow = connect(lab.host(3), server);
     let slow_mark = mark(&slow);
     let slow = thread::spawn(move || dawdle(slow));
     let begun = Instant::now();
     let mut silent: Vec<TcpStream> = (0..SILENT).map(|_| connect(lab.host(3), server)).collect();
     for n in 0..4 {
-        let log = compile(lab.host(1), "10.77.0.2", "x.c", &format!("x{n}.o"));
-        assert!(was_remote(&log), "{log}");
+        let job = Compile::gcc(lab.host(1), "10.77.0.2", "x.c", &format!("x{n}.o"));
+        assert!(job.was_remote(), "{}", job.log);
     }
     let took = begun.elapsed();
     println!("{SILENT} silent connections opened and 4 jobs done within {took:?}");

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 
+use crate::farm::said;
 use crate::lab::{Host, Lab, wait_for};
 
 /// Only keeps a broken test from hanging.
@@ -28,11 +29,6 @@ fn reaches(from: &Host, listener: &TcpListener) -> bool {
     let mut heard = String::new();
     far.read_to_string(&mut heard).unwrap();
     heard == "hello"
-}
-
-fn text(output: std::process::Output) -> String {
-    assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
 #[test]
@@ -86,11 +82,11 @@ fn multicast_reaches_a_late_listener() {
 fn a_command_runs_in_its_host_and_is_killed_there() {
     let Some(mut lab) = Lab::new(1) else { return };
     let host = lab.host(1);
-    assert_eq!(text(host.command("hostname").output().unwrap()), host.name());
-    let pwd = text(host.command_in(&host.dir("state"), "pwd").output().unwrap());
+    assert_eq!(said(&mut host.command("hostname")), host.name());
+    let pwd = said(&mut host.command_in(&host.dir("state"), "pwd"));
     assert_eq!(Path::new(&pwd), fs::canonicalize(host.dir("state")).unwrap());
     fs::write(host.dir("log/of-this-host"), "").unwrap();
-    assert_eq!(text(host.command("ls").arg("/var/log").output().unwrap()), "of-this-host");
+    assert_eq!(said(host.command("ls").arg("/var/log")), "of-this-host");
     let marker = format!("/run/made-in-a-lab-{}", std::process::id());
     assert!(host.command("touch").arg(&marker).status().unwrap().success());
     assert!(!Path::new(&marker).exists());
@@ -113,8 +109,7 @@ fn a_command_runs_in_its_host_and_is_killed_there() {
 fn a_path_of_its_own_decides_which_compiler_a_host_has() {
     let Some(mut lab) = Lab::new(1) else { return };
     let host = lab.host(1);
-    let which =
-        |host: &Host| text(host.command("sh").args(["-c", "command -v gcc"]).output().unwrap());
+    let which = |host: &Host| said(host.command("sh").args(["-c", "command -v gcc"]));
     host.install("gcc", Path::new("/bin/false"));
     assert_eq!(Path::new(&which(host)), host.dir("bin/gcc"));
     assert!(!host.command("gcc").status().unwrap().success());

@@ -10,11 +10,10 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use nix::unistd::Pid;
 
-use crate::farm::{
-    DEADLINE, QUICK, assert_clean, client, count, daemon_log, daemon_log_with, end_of, run_to_file,
-    send, serve, slow_source, write,
-};
+use crate::farm::{DEADLINE, QUICK, client, serve, slow_source, write};
+use crate::jobs::{count, daemon_log, daemon_log_with};
 use crate::lab::{Host, Lab, wait_for};
+use crate::processes::{assert_clean, end_of, run_to_file, send};
 
 /// Every recipe is marked as one that takes part in make's jobserver, so that it gets its pipe.
 const MAKEFILE: &str = "

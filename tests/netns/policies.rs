@@ -4,11 +4,13 @@
 use std::fs;
 use std::path::PathBuf;
 
+use crate::farm::Compile;
+use crate::jobs::Jobs;
 use crate::policy_farm::{
     CLANG, CLIENT, CROSS_CLANG, Case, Farm, GCC, ODD, OLD_CLANG, OLD_GCC, OLDER, STOCK,
     STOCK_OLDER, TWIN, list, others,
 };
-use crate::verdicts::{Compile, Why, jobs};
+use crate::why::Why;
 
 #[test]
 fn every_key_of_match_decides_who_gets_a_job() {
@@ -83,7 +85,7 @@ fn a_host_that_was_trusted_unseen_is_found_out_by_its_objects() {
     assert_eq!(told(&mut farm), "yes toolchain there unknown (unknown=allow)");
     for _ in 0..3 {
         let source = farm.new_source();
-        let compile = Compile::run(farm.lab.host(CLIENT), hosts, "gcc", &source);
+        let compile = Compile::gcc(farm.lab.host(CLIENT), hosts, &source, "made.o");
         assert_eq!(compile.ran_on(), None, "{}", compile.log);
         let expected = farm.made_by(GCC.as_ref(), &source);
         assert!(fs::read(compile.object).unwrap() == expected, "another object");
@@ -91,7 +93,7 @@ fn a_host_that_was_trusted_unseen_is_found_out_by_its_objects() {
     }
     let told = told(&mut farm);
     assert!(told.starts_with("no its gcc made objects marked"), "{told}");
-    let jobs = jobs(farm.lab.host(STOCK_OLDER));
+    let jobs = Jobs::of(farm.lab.host(STOCK_OLDER)).ran;
     assert!((1..=2).contains(&jobs.len()), "{jobs:#?}");
 }
 
@@ -246,7 +248,11 @@ fn every_key_of_a_rule_decides_who_gets_a_job() {
         farm.check(&case);
     }
     // The address that was allowed is the one that was used.
-    let jobs = jobs(farm.lab.host(TWIN));
-    assert_eq!(jobs.iter().filter(|job| job.contains(" client: fd77::1:")).count(), 1, "{jobs:#?}");
+    let jobs = Jobs::of(farm.lab.host(TWIN)).ran;
+    assert_eq!(
+        jobs.iter().filter(|job| job.client.starts_with("fd77::1:")).count(),
+        1,
+        "{jobs:#?}"
+    );
     farm.assert_no_other_jobs();
 }

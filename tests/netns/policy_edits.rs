@@ -3,8 +3,10 @@
 use std::fs;
 use std::process::{Command, Output};
 
+use crate::farm::{Compile, text, volunteer};
+use crate::jobs::{Jobs, logged_by};
 use crate::lab::{Host, Lab};
-use crate::verdicts::{Compile, Why, jobs, logged_by, serve, text};
+use crate::why::Why;
 
 const HOSTS: &str = "+zeroconf";
 const DENY: &str = "[[rule]]\naction = \"deny\"\nhost = \"h2\"\n";
@@ -17,8 +19,8 @@ fn write_source(client: &Host, name: &str) {
 #[track_caller]
 fn is_distributed(lab: &mut Lab, source: &str) -> bool {
     write_source(lab.host(1), source);
-    let compile = Compile::run(lab.host(1), HOSTS, "gcc", source);
-    let distributed = compile.ran_on().is_some();
+    let compile = Compile::gcc(lab.host(1), HOSTS, source, "made.o");
+    let distributed = compile.was_remote();
     if distributed {
         logged_by(lab, &[2], source);
     }
@@ -28,7 +30,7 @@ fn is_distributed(lab: &mut Lab, source: &str) -> bool {
 #[test]
 fn an_edited_policy_holds_from_the_next_job_on() {
     let Some(mut lab) = Lab::new(2) else { return };
-    serve(lab.host(2));
+    volunteer(lab.host(2));
     let policy = lab.host(1).dir("distcc/policy.toml");
     assert_eq!(Why::ask(lab.host(1), HOSTS, &["gcc"], 1).of("h2"), "yes same toolchain as gcc");
     let agent = lab.host(1).pids("distccd");
@@ -45,8 +47,8 @@ fn an_edited_policy_holds_from_the_next_job_on() {
     fs::remove_file(&policy).unwrap();
     assert!(is_distributed(&mut lab, "without-again.c"));
     assert_eq!(lab.host(1).pids("distccd"), agent, "one agent has seen all of it");
-    println!("five jobs, an edit before each, one agent: {:#?}", jobs(lab.host(2)));
-    assert_eq!(jobs(lab.host(2)).len(), 3);
+    println!("five jobs, an edit before each, one agent: {:#?}", Jobs::of(lab.host(2)).ran);
+    assert_eq!(Jobs::of(lab.host(2)).ran.len(), 3);
 }
 
 /// A compile as from make: what it says goes to the terminal.
@@ -79,7 +81,7 @@ fn four_compiles(client: &Host, name: &str, policy: Option<&str>) -> String {
 #[test]
 fn a_wrong_policy_is_told_once_and_nothing_is_distributed_meanwhile() {
     let Some(mut lab) = Lab::new(2) else { return };
-    serve(lab.host(2));
+    volunteer(lab.host(2));
     let policy = lab.host(1).dir("distcc/policy.toml");
     // Each is wrong in its own way: (text, line and key, what is said of them).
     let wrong = [
@@ -122,7 +124,7 @@ fn a_wrong_policy_is_told_once_and_nothing_is_distributed_meanwhile() {
     println!("{said}");
     assert_eq!(said.lines().count(), 1, "{said}");
     assert!(said.contains(&format!("{}: cannot be read: ", missing.display())), "{said}");
-    assert_eq!(jobs(lab.host(2)), [""; 0], "nothing was to be distributed");
+    assert_eq!(Jobs::of(lab.host(2)).ran, [], "nothing was to be distributed");
 
     fs::write(&policy, "[match]\ngcc = \"exact\"\n").unwrap();
     assert_eq!(Why::ask(lab.host(1), HOSTS, &["gcc"], 1).of("h2"), "yes same toolchain as gcc");

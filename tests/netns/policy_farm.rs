@@ -10,8 +10,10 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::farm::{Compile, installed, offer, said, serve_stock, text, volunteer};
+use crate::jobs::{Jobs, logged_by};
 use crate::lab::{Host, Lab};
-use crate::verdicts::{Compile, Why, installed, jobs, logged_by, said, serve, serve_stock, text};
+use crate::why::Why;
 
 /// The client.
 pub(crate) const CLIENT: usize = 1;
@@ -96,12 +98,10 @@ impl Farm {
         let mut lab = Lab::new(6)?;
         let facts = Facts::gather();
         let equip = |host: &mut Host, files: &[(&str, &str)]| {
-            let files: Vec<(&str, &Path)> =
-                files.iter().map(|(name, file)| (*name, Path::new(*file))).collect();
-            host.install_only(&files);
+            host.install_only(&[]);
+            offer(host, files);
         };
-        lab.host(CLIENT).install("gcc", Path::new(GCC));
-        lab.host(CLIENT).install("clang", Path::new(CLANG));
+        offer(lab.host(CLIENT), &[("gcc", GCC), ("clang", CLANG)]);
         equip(lab.host(TWIN), &[("gcc", GCC), ("clang", CLANG), ("as", AS)]);
         equip(lab.host(OLDER), &[("gcc", OLD_GCC), ("clang", OLD_CLANG), ("as", AS)]);
         equip(lab.host(ODD), &[(CROSS_CLANG, CLANG)]);
@@ -109,7 +109,7 @@ impl Farm {
         equip(lab.host(STOCK), &[("gcc", GCC), ("as", AS)]);
         equip(lab.host(STOCK_OLDER), &[("gcc", OLD_GCC), ("as", AS)]);
         for number in [TWIN, OLDER, ODD] {
-            serve(lab.host(number));
+            volunteer(lab.host(number));
         }
         for number in [STOCK, STOCK_OLDER] {
             serve_stock(lab.host(number));
@@ -137,7 +137,7 @@ impl Farm {
         let n_hosts = case.hosts.split(' ').map(|word| if word == "+zeroconf" { 3 } else { 1 });
         let client = self.lab.host(CLIENT);
         let why = Why::ask(client, case.hosts, &[case.compiler], n_hosts.sum());
-        let compile = Compile::run(client, case.hosts, case.compiler, &source);
+        let compile = Compile::run(client, case.hosts, case.compiler, &source, "made.o");
         let told = why.of(&case.shown());
         let ran_on = compile.ran_on().map(number_of);
         let policy = case.policy.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -158,14 +158,14 @@ impl Farm {
         let client = self.lab.host(CLIENT);
         let object = client.dir("home/expected.o");
         let compiler = compiler.to_str().unwrap();
-        said(client.command(compiler).args(["-O1", "-c", source, "-o"]).arg(&object));
+        said(client.command(compiler).args(["-O2", "-c", source, "-o"]).arg(&object));
         fs::read(object).unwrap()
     }
 
     /// No job has run but where it was seen to.
     pub(crate) fn assert_no_other_jobs(mut self) {
         for number in TWIN..=STOCK_OLDER {
-            let jobs = jobs(self.lab.host(number));
+            let jobs = Jobs::of(self.lab.host(number)).ran;
             assert_eq!(jobs.len(), self.jobs[number], "h{number}: {jobs:#?}");
         }
         println!("jobs by host: {:?}", &self.jobs[TWIN..]);

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use crate::farm::said;
 use crate::lab::{Host, wait_for};
-use crate::verdicts::said;
 
 /// Only keeps a broken test from hanging: a build on a busy machine takes its time.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(300);
+pub(crate) const BUILD_DEADLINE: Duration = Duration::from_secs(300);
 
 /// The carried project in the home of a host.
 pub(crate) struct Project {
@@ -148,7 +148,7 @@ impl Build {
     /// Waits until `known` gives something while the build runs: it must not end before.
     #[track_caller]
     pub(crate) fn wait_for<T>(&mut self, what: &str, mut known: impl FnMut() -> Option<T>) -> T {
-        wait_for(what, DEADLINE, || {
+        wait_for(what, BUILD_DEADLINE, || {
             let over = self.is_over();
             let value = known();
             assert!(value.is_some() || !over, "the build ended before: {what}\n{}", self.said());
@@ -164,7 +164,7 @@ impl Build {
     }
 
     fn wait_for_end(&mut self) -> bool {
-        wait_for("the build to end", DEADLINE, || self.make.try_wait().unwrap()).success()
+        wait_for("the build to end", BUILD_DEADLINE, || self.make.try_wait().unwrap()).success()
     }
 
     fn said(&self) -> String {

@@ -5,11 +5,10 @@ use std::time::Instant;
 
 use nix::sys::signal::Signal;
 
-use crate::farm::{
-    QUICK, assert_clean, client, client_log, compile, compilers_at_work, daemon_log, end_of, send,
-    serve, slow_source, was_remote, write,
-};
+use crate::farm::{Compile, QUICK, client, client_log, serve, slow_source, write};
+use crate::jobs::daemon_log;
 use crate::lab::{Host, Lab};
+use crate::processes::{assert_clean, compilers_at_work, end_of, send};
 
 /// A source whose preprocessed text is large and whose object is small.
 fn wide_source() -> String {
@@ -43,11 +42,11 @@ fn a_client_with_a_full_disk_still_builds() {
     let host = &*lab.host(1);
     shrink_tmp(host);
     write(host, "wide.c", &wide_source());
-    let log = compile(host, "+zeroconf", "wide.c", "wide.o");
-    println!("{log}");
+    let job = Compile::gcc(host, "+zeroconf", "wide.c", "wide.o");
+    println!("{}", job.log);
     assert_right(host, "wide.c", "wide.o");
     write(host, "x.c", QUICK);
-    assert!(was_remote(&compile(host, "+zeroconf", "x.c", "x.o")));
+    assert!(Compile::gcc(host, "+zeroconf", "x.c", "x.o").was_remote());
     assert_clean(host);
 }
 
@@ -63,11 +62,11 @@ fn a_server_with_a_full_disk_is_passed_over() {
     write(host, "large.c", LARGE_OBJECT);
     for source in ["wide", "large"] {
         let object = format!("{source}.o");
-        let log = compile(host, "10.77.0.2,lzo 10.77.0.3", &format!("{source}.c"), &object);
-        println!("{log}");
+        let job = Compile::gcc(host, "10.77.0.2,lzo 10.77.0.3", &format!("{source}.c"), &object);
+        println!("{}", job.log);
         assert_right(host, &format!("{source}.c"), &object);
-        let alone = compile(host, "10.77.0.2", &format!("{source}.c"), "alone.o");
-        assert!(!was_remote(&alone), "{alone}");
+        let alone = Compile::gcc(host, "10.77.0.2", &format!("{source}.c"), "alone.o");
+        assert!(!alone.was_remote(), "{}", alone.log);
         assert_right(host, &format!("{source}.c"), "alone.o");
     }
     println!("{}", daemon_log(lab.host(2)));
