@@ -38,7 +38,6 @@ fn encode(reply: &HelloReply) -> Vec<u8> {
 #[derive(Debug)]
 pub(crate) struct HelloDecoder {
     token: TokenReader,
-    touched: bool,
     state: State,
 }
 
@@ -54,18 +53,13 @@ enum State {
 impl HelloDecoder {
     /// Awaits the first byte.
     pub(crate) fn new() -> Self {
-        Self { token: TokenReader::default(), touched: false, state: State::Version }
+        Self { token: TokenReader::default(), state: State::Version }
     }
 
     /// Takes from the front of `input`; the answer once it is complete, `None` before that. Input
     /// behind it is not touched. After an error, the same error again.
     pub(crate) fn feed(&mut self, input: &mut &[u8]) -> Result<Option<HelloReply>, DecodeError> {
-        self.touched |= !input.is_empty();
-        let step = self.advance(input);
-        if let Err(error) = &step {
-            self.state = State::Failed(error.clone());
-        }
-        step
+        self.advance(input).inspect_err(|error| self.state = State::Failed(error.clone()))
     }
 
     /// To be called when the connection ends: an error unless the answer is complete.
@@ -74,7 +68,7 @@ impl HelloDecoder {
         match &self.state {
             State::Done => Ok(()),
             State::Failed(error) => Err(error.clone()),
-            _ if !self.touched => Err(DecodeError::NoBytes),
+            State::Version if self.token.is_untouched() => Err(DecodeError::NoBytes),
             State::Version => Err(DecodeError::Truncated { within: DONE }),
             State::Length | State::Body(_) => Err(DecodeError::Truncated { within: HELO }),
         }

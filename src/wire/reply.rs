@@ -70,7 +70,6 @@ pub(crate) struct ReplyDecoder {
     protocol: Protocol,
     limits: Limits,
     token: TokenReader,
-    touched: bool,
     state: State,
     head: ReplyHead,
 }
@@ -119,7 +118,6 @@ impl ReplyDecoder {
             protocol,
             limits,
             token: TokenReader::default(),
-            touched: false,
             state: State::Version,
             head: ReplyHead { status: WaitStatus::SUCCESS, stderr: Vec::new(), stdout: Vec::new() },
         }
@@ -129,12 +127,7 @@ impl ReplyDecoder {
     /// rest until [`ReplyStep::NeedMore`] or [`ReplyStep::Done`]. Input behind the end is an
     /// error. After an error, the same error again.
     pub(crate) fn feed<'a>(&mut self, input: &mut &'a [u8]) -> Result<ReplyStep<'a>, DecodeError> {
-        self.touched |= !input.is_empty();
-        let step = self.advance(input);
-        if let Err(error) = &step {
-            self.state = State::Failed(error.clone());
-        }
-        step
+        self.advance(input).inspect_err(|error| self.state = State::Failed(error.clone()))
     }
 
     /// To be called when the connection ends: an error unless the answer is complete.
@@ -143,7 +136,7 @@ impl ReplyDecoder {
         let within = match &self.state {
             State::Ended | State::Done => return Ok(()),
             State::Failed(error) => return Err(error.clone()),
-            _ if !self.touched => return Err(DecodeError::NoBytes),
+            State::Version if self.token.is_untouched() => return Err(DecodeError::NoBytes),
             State::Version => DONE,
             State::Status => STAT,
             State::Header(text) | State::Body(text, _) => text.name(),

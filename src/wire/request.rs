@@ -72,7 +72,6 @@ pub(crate) struct RequestHead {
 pub(crate) struct RequestDecoder {
     limits: Limits,
     token: TokenReader,
-    touched: bool,
     state: State,
 }
 
@@ -101,7 +100,7 @@ struct Arguments {
 impl RequestDecoder {
     /// Awaits the first byte.
     pub(crate) fn new(limits: Limits) -> Self {
-        Self { limits, token: TokenReader::default(), touched: false, state: State::Version }
+        Self { limits, token: TokenReader::default(), state: State::Version }
     }
 
     /// Takes from the front of `input` and returns the next step; to be called again with the
@@ -111,12 +110,7 @@ impl RequestDecoder {
         &mut self,
         input: &mut &'a [u8],
     ) -> Result<RequestStep<'a>, DecodeError> {
-        self.touched |= !input.is_empty();
-        let step = self.advance(input);
-        if let Err(error) = &step {
-            self.state = State::Failed(error.clone());
-        }
-        step
+        self.advance(input).inspect_err(|error| self.state = State::Failed(error.clone()))
     }
 
     /// To be called when the connection ends: an error unless the request is complete.
@@ -124,7 +118,7 @@ impl RequestDecoder {
         let within = match &self.state {
             State::Done => return Ok(()),
             State::Failed(error) => return Err(error.clone()),
-            _ if !self.touched => return Err(DecodeError::NoBytes),
+            State::Version if self.token.is_untouched() => return Err(DecodeError::NoBytes),
             State::Version => DIST,
             State::Argc(_) => ARGC,
             State::Argv(_) => ARGV,

@@ -97,6 +97,11 @@ impl TokenReader {
         self.filled = 0;
         Ok(Some(token.value))
     }
+
+    /// Of the token that comes next, not a byte is there.
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.filled == 0
+    }
 }
 
 #[cfg(test)]
