@@ -129,26 +129,8 @@ async fn connect(addrs: &[SocketAddr]) -> Result<(TcpStream, SocketAddr), String
 
 /// `None`: the peer closed without a byte, as a stock server does.
 async fn converse_hello(stream: &mut TcpStream) -> io::Result<Option<HelloReply>> {
-    if let Err(e) = stream.write_all(&encode_hello_request()).await {
-        return closed(e).map(|()| None);
-    }
-    let mut decoder = HelloDecoder::new();
-    let mut buffer = [0; 16 << 10];
-    loop {
-        let read = match stream.read(&mut buffer).await {
-            Ok(read) => read,
-            Err(e) => return closed(e).map(|()| None),
-        };
-        if read == 0 {
-            return match decoder.eof() {
-                Err(DecodeError::NoBytes) | Ok(()) => Ok(None),
-                Err(e) => Err(nonsense(&e)),
-            };
-        }
-        if let Some(reply) = decoder.feed(&mut &buffer[..read]).map_err(|e| nonsense(&e))? {
-            return Ok(Some(reply));
-        }
-    }
+    let feed = |decoder: &mut HelloDecoder, mut input: &[u8]| decoder.feed(&mut input);
+    converse(stream, &encode_hello_request(), HelloDecoder::new(), feed, HelloDecoder::eof).await
 }
 
 /// `None`: the peer refused the job, or its answer is none of a compiler.
@@ -157,12 +139,34 @@ async fn converse_probe(stream: &mut TcpStream, name: &str) -> io::Result<Option
     let mut request = encode_request_head(Protocol::Plain, &argv);
     let source = encode_source(Protocol::Plain, stock::PROBE_SOURCE);
     request.extend(source.map_err(|e| io::Error::other(format!("source of {} bytes", e.len)))?);
-    if let Err(e) = stream.write_all(&request).await {
+    let limits = Limits { object: MAX_PROBE_OBJECT, ..Limits::default() };
+    let decoder = ReplyDecoder::new(Protocol::Plain, limits);
+    let (mut head, mut object) = (None, Vec::new());
+    let feed = |decoder: &mut ReplyDecoder, mut input: &[u8]| loop {
+        match decoder.feed(&mut input)? {
+            ReplyStep::NeedMore => return Ok(None),
+            ReplyStep::Head(answer) => head = Some(answer),
+            ReplyStep::Object(piece) => object.extend_from_slice(&piece),
+            ReplyStep::Done => return Ok(Some(())),
+        }
+    };
+    let answer = converse(stream, &request, decoder, feed, ReplyDecoder::eof).await?;
+    let head = answer.and(head).filter(|head| head.status.success());
+    Ok(head.and_then(|head| stock::toolchain(&head.stderr, &object)))
+}
+
+/// Sends the question and reads until `feed` has made an answer of what comes. `None`: the peer
+/// closed without a byte.
+async fn converse<D, T>(
+    stream: &mut TcpStream,
+    question: &[u8],
+    mut decoder: D,
+    mut feed: impl FnMut(&mut D, &[u8]) -> Result<Option<T>, DecodeError>,
+    eof: fn(&D) -> Result<(), DecodeError>,
+) -> io::Result<Option<T>> {
+    if let Err(e) = stream.write_all(question).await {
         return closed(e).map(|()| None);
     }
-    let limits = Limits { object: MAX_PROBE_OBJECT, ..Limits::default() };
-    let mut decoder = ReplyDecoder::new(Protocol::Plain, limits);
-    let (mut head, mut object) = (None, Vec::new());
     let mut buffer = [0; 16 << 10];
     loop {
         let read = match stream.read(&mut buffer).await {
@@ -170,24 +174,13 @@ async fn converse_probe(stream: &mut TcpStream, name: &str) -> io::Result<Option
             Err(e) => return closed(e).map(|()| None),
         };
         if read == 0 {
-            return match decoder.eof() {
-                Err(DecodeError::NoBytes) => Ok(None),
+            return match eof(&decoder) {
+                Err(DecodeError::NoBytes) | Ok(()) => Ok(None),
                 Err(e) => Err(nonsense(&e)),
-                Ok(()) => Ok(None),
             };
         }
-        let mut input = &buffer[..read];
-        loop {
-            match decoder.feed(&mut input).map_err(|e| nonsense(&e))? {
-                ReplyStep::NeedMore => break,
-                ReplyStep::Head(answer) => head = Some(answer),
-                ReplyStep::Object(piece) => object.extend_from_slice(&piece),
-                ReplyStep::Done => {
-                    return Ok(head
-                        .filter(|head| head.status.success())
-                        .and_then(|head| stock::toolchain(&head.stderr, &object)));
-                }
-            }
+        if let Some(answer) = feed(&mut decoder, &buffer[..read]).map_err(|e| nonsense(&e))? {
+            return Ok(Some(answer));
         }
     }
 }
