@@ -23,6 +23,7 @@ mod base;
 mod client;
 mod command;
 mod fingerprint;
+mod monitor;
 mod settings;
 mod sys;
 mod wire;
@@ -33,8 +34,6 @@ mod agent;
 mod daemon;
 #[cfg(feature = "daemon")]
 mod discovery;
-#[cfg(feature = "daemon")]
-mod monitor;
 #[cfg(feature = "daemon")]
 mod policy;
 

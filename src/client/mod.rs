@@ -21,7 +21,6 @@ mod preprocess;
 mod questions;
 mod remote;
 mod session;
-mod show;
 mod start;
 mod static_hosts;
 

@@ -15,7 +15,7 @@ use super::compiler::Compiler;
 use super::log::Log;
 use super::place;
 use super::session::{query, read_hosts, report_problems};
-use super::show::{render_plain, render_why};
+use crate::monitor::hosts::{render_plain, render_why};
 
 /// The compilers to judge hosts for where none is named.
 const USUAL_COMPILERS: [&str; 2] = ["cc", "clang"];

@@ -10,4 +10,5 @@ mod bench;
 mod calls;
 mod daemon;
 mod interrupted;
+mod readme;
 mod results;
