@@ -10,7 +10,7 @@ use crate::lab::Host;
 use crate::skip::skip;
 
 /// Only keeps a broken test from hanging.
-pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(120);
 /// /var/log/distccd.log of a host.
 pub(crate) const DAEMON_LOG: &str = "log/distccd.log";
 /// What all clients of a host that [`client`] makes write into.
