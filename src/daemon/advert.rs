@@ -11,6 +11,7 @@ use super::compilers::Inventory;
 use super::hello::FEATURES;
 use super::server::{Identity, Phase, reached};
 use crate::discovery::advertise::{AdvertisedService, Advertiser};
+use crate::discovery::interfaces::Kind;
 use crate::discovery::txt::Advert;
 use crate::discovery::{Error, Reach, interfaces};
 use crate::policy::access::AccessList;
@@ -32,6 +33,19 @@ impl Reachability {
     fn reach(&self) -> Reach {
         let only_here = !self.listen.is_empty() && self.listen.iter().all(IpAddr::is_loopback);
         if only_here { Reach::ThisMachine } else { Reach::Lan }
+    }
+
+    /// Is there an address now that is worth advertising? A daemon without one is found by nobody.
+    pub(crate) fn can_be_found(&self) -> bool {
+        let wanted = match self.reach() {
+            Reach::Lan => Kind::Link,
+            Reach::ThisMachine => Kind::Loopback,
+        };
+        interfaces::list().iter().any(|here| {
+            here.kind == wanted
+                && !interfaces::is_link_local_v6(here.addr)
+                && self.is_useful(here.addr, &here.name)
+        })
     }
 
     /// Is this address of the interface worth advertising: do we listen there, and may a
@@ -130,6 +144,15 @@ mod tests {
         ] {
             assert_eq!(reachability(listen).reach(), expected, "{listen:?}");
         }
+    }
+
+    #[test]
+    fn a_daemon_that_serves_no_neighbour_cannot_be_found() {
+        let elsewhere = AccessList::new(vec!["203.0.113.0/24".parse().unwrap()], false);
+        assert!(!Reachability { access: elsewhere, ..reachability(&[]) }.can_be_found());
+        let loopback = IpAddr::V4(Ipv4Addr::LOCALHOST);
+        let there = interfaces::list().iter().any(|here| here.addr == loopback);
+        assert_eq!(reachability(&["127.0.0.1"]).can_be_found(), there);
     }
 
     #[test]

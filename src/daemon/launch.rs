@@ -203,8 +203,12 @@ fn summary(
         (true, false) => format!("any program, {compilers}"),
     };
     let place: Vec<String> = settings.listen.iter().map(|addr| format!(" of {addr}")).collect();
+    // A typing error in --allow, most likely; but a laptop may get its address later.
+    let is_lost = settings.zeroconf && !reachability(settings, access).can_be_found();
+    let lost =
+        if is_lost { "; nobody can find it: no address here has such neighbours" } else { "" };
     format!(
-        "distccd: serving {what} ({} jobs) on port {}{} to {access}; log {}",
+        "distccd: serving {what} ({} jobs) on port {}{} to {access}{lost}; log {}",
         identity.jobs,
         settings.port,
         place.join(" and"),
