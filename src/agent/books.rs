@@ -210,7 +210,7 @@ impl Books {
     fn learn(&mut self, now: Instant, key: PeerKey, name: &str, report: JobReport) {
         let Some(peer) = self.peers.get_mut(&key) else { return };
         match report {
-            JobReport::Ran => return peer.ran(),
+            JobReport::Ran(_) => return peer.ran(),
             JobReport::Abandoned => return,
             JobReport::HostFailed { reason } => peer.broke_a_job(now, reason),
             JobReport::Refused => peer.refused(now, name),

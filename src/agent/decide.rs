@@ -272,7 +272,7 @@ impl Books {
             self.listed_local_in_use += 1;
         }
         let listed = listed == Listed::Yes;
-        Some(AgentMessage::Local(LocalPlace { reason, warnings: Vec::new(), listed }))
+        Some(AgentMessage::Local(LocalPlace { reason, warnings: Vec::new(), listed, hint: None }))
     }
 
     /// Puts the due ones of `problems` on a place that is granted: one that is still waited for

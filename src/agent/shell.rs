@@ -34,7 +34,7 @@ use crate::discovery::interfaces;
 use crate::fingerprint::cache::ToolchainCache;
 use crate::fingerprint::probe::probe_local;
 use crate::sys::cores;
-use crate::wire::control::{AgentMessage, ClientMessage, CompilerQuery};
+use crate::wire::control::{AgentMessage, ClientMessage, CompilerQuery, NetworksAnswer};
 
 /// Events that wait for the owner; senders wait beyond that.
 const EVENTS: usize = 1024;
@@ -240,6 +240,10 @@ impl Owner {
             }
             ClientMessage::Preprocessed => self.books.preprocessed(now, id),
             ClientMessage::Report(report) => self.books.reported(now, id, report),
+            ClientMessage::HintShown { .. } => {}
+            ClientMessage::Networks(_) => {
+                self.tell(id, AgentMessage::Networks(NetworksAnswer::default()))
+            }
             ClientMessage::ShowHosts(request) => {
                 self.look_around_again(now);
                 for query in &request.compilers {

@@ -29,6 +29,7 @@ pub(super) fn answer(
         compilers: compilers.iter().map(compiler).collect(),
         policy: in_force.origin.clone(),
         problems,
+        unanswered: 0,
     }
 }
 

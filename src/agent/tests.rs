@@ -12,7 +12,7 @@ use super::peers::PeerKey;
 use crate::discovery::heard::Heard;
 use crate::policy::file;
 use crate::wire::control::{
-    AgentMessage, CompilerQuery, HostsText, JobReport, LocalPurpose, PlaceRequest,
+    AgentMessage, CompilerQuery, HostsText, JobReport, LocalPurpose, PlaceRequest, Transfer,
 };
 
 use farm::{Farm, SETTLED, addr, gcc, identity, query, up};
@@ -397,6 +397,7 @@ fn hosts_and_compilers_of_ever_new_requests_are_not_kept_for_ever() {
             avoid: Vec::new(),
             policy: None,
             may_fall_back: true,
+            unmarked: false,
         };
         let compiler = request.compiler.clone();
         farm.books.identified(farm.now, compiler, Ok(identity()));
@@ -442,7 +443,7 @@ fn places_are_counted_down_to_none_after_many_jobs_however_they_end() {
         let id = farm.job("+zeroconf");
         farm.placement(id);
         match round % 4 {
-            0 => farm.reports(id, JobReport::Ran),
+            0 => farm.reports(id, JobReport::Ran(Transfer::default())),
             1 => farm.reports(id, JobReport::Abandoned),
             2 => farm.books.preprocessed(farm.now, id),
             _ => {}

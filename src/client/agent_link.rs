@@ -298,7 +298,12 @@ mod tests {
 
     #[test]
     fn greets_first_and_gets_a_local_slot() {
-        let local = LocalPlace { reason: "asked for".into(), warnings: Vec::new(), listed: false };
+        let local = LocalPlace {
+            reason: "asked for".into(),
+            warnings: Vec::new(),
+            listed: false,
+            hint: None,
+        };
         let granted = local.clone();
         let place = converse(
             move |stream| {

@@ -18,7 +18,7 @@ use crate::command::{
 };
 use crate::fingerprint::ident;
 use crate::settings::hosts;
-use crate::wire::control::{JobReport, Placement};
+use crate::wire::control::{JobReport, Placement, Transfer};
 use crate::wire::error::TooLong;
 use crate::wire::job::Protocol;
 use crate::wire::request::{encode_request_head, encode_source};
@@ -304,7 +304,7 @@ fn distribute(
             })?;
         match job.run_on(&placement, places) {
             Ok(reply) => {
-                places.report(JobReport::Ran);
+                places.report(JobReport::Ran(Transfer::default()));
                 return job.deliver(&placement, reply);
             }
             Err(Mishap::Host(report)) => places.report(report),
@@ -481,7 +481,8 @@ mod tests {
     /// Grants one slot; true if the client gives it back before long.
     fn agent(listener: &UnixListener) -> bool {
         let (mut stream, _) = listener.accept().unwrap();
-        let slot = LocalPlace { reason: String::new(), warnings: Vec::new(), listed: false };
+        let slot =
+            LocalPlace { reason: String::new(), warnings: Vec::new(), listed: false, hint: None };
         let welcome = AgentMessage::Welcome { protocol: AGENT_PROTOCOL };
         for message in [welcome, AgentMessage::Local(slot)] {
             stream.write_all(&frame(&message).unwrap()).unwrap();

@@ -140,6 +140,7 @@ impl<'a> Places<'a> {
             avoid: avoid.to_vec(),
             policy: self.env.policy.as_ref().map(|path| path.to_string_lossy().into_owned()),
             may_fall_back: self.env.fallback,
+            unmarked: false,
         };
         if let Some(granted) = self.ask_agent(|link| link.place(request.clone()), Start::IfNeeded) {
             return match granted {
@@ -264,7 +265,7 @@ impl<'a> Places<'a> {
                 let Some(files) = &self.files else { return };
                 let Some(chosen) = places.chosen.take() else { return };
                 let noted = match report {
-                    JobReport::Ran => places.hosts.mark_good(files, &chosen.host),
+                    JobReport::Ran(_) => places.hosts.mark_good(files, &chosen.host),
                     JobReport::Abandoned => Ok(()),
                     _ => places.hosts.mark_failed(files, &chosen.host),
                 };

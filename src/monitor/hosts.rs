@@ -174,6 +174,7 @@ mod tests {
             compilers: vec![text(GCC)],
             policy: text("built in"),
             problems: Vec::new(),
+            unanswered: 0,
         }
     }
 
@@ -233,6 +234,7 @@ office/4  office
                 ),
                 text("DISTCC_HOSTS:1: ,lzo: expected a host name"),
             ],
+            unanswered: 0,
         };
         let expected = "\
 policy: /home/me/.distcc/policy.toml

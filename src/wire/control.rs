@@ -23,7 +23,7 @@ pub(crate) const MAX_HELLO: usize = 1 << 20;
 /// The feature of a server that runs more programs than those it names (`--enable-tcp-insecure`).
 pub(crate) const ANY_PROGRAM: &str = "any";
 /// Version of the client-agent messages; changed whenever one of them changes.
-pub(crate) const AGENT_PROTOCOL: u16 = 1;
+pub(crate) const AGENT_PROTOCOL: u16 = 2;
 
 /// What a server of ours says of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,6 +102,28 @@ pub(crate) enum ClientMessage {
     Report(JobReport),
     /// Asks what [`HostLine`]s the host list stands for. Answered by `Hosts`.
     ShowHosts(ShowRequest),
+    /// The [`Hint`] that came with a place was shown to the user. Not answered.
+    HintShown {
+        /// [`Hint::network`].
+        network: String,
+    },
+    /// Asks for the remembered networks, after doing this to them. Answered by `Networks`.
+    Networks(NetworksOrder),
+}
+
+/// What is to be done to the remembered networks before they are listed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum NetworksOrder {
+    /// Nothing.
+    List,
+    /// Trust every network that this machine is on now.
+    TrustCurrent,
+    /// Trust the one of this name, [`NetworkLine::name`].
+    Trust(String),
+    /// Trust every network, also those yet to come, as the original does.
+    TrustAll,
+    /// Trust the one of this name no longer; `all` ends [`Self::TrustAll`].
+    Forget(String),
 }
 
 /// What a slot of the local machine is used for.
@@ -126,6 +148,9 @@ pub(crate) struct PlaceRequest {
     pub(crate) policy: Option<String>,
     /// False with `DISTCC_FALLBACK=0`: better wait for a host than fail.
     pub(crate) may_fall_back: bool,
+    /// True if what comes back will carry no compiler's mark that could be checked (`-fno-ident`,
+    /// `-Qn`, `-S`): it goes only where the toolchain is certain.
+    pub(crate) unmarked: bool,
 }
 
 /// A host list as the user wrote it; the agent parses it with `settings::hosts`.
@@ -152,7 +177,7 @@ pub(crate) struct CompilerQuery {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum JobReport {
     /// The host ran the compiler, whatever the compiler said.
-    Ran,
+    Ran(Transfer),
     /// The host could not be reached, broke off, or answered nonsense: `reason` is for people.
     HostFailed {
         /// A lowercase fragment.
@@ -167,6 +192,18 @@ pub(crate) enum JobReport {
     },
     /// The client gave up for its own reasons (its preprocessor failed, it was interrupted).
     Abandoned,
+}
+
+/// How the bytes of a job went over the wire.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Transfer {
+    /// The address that took the job, if it went over TCP.
+    pub(crate) addr: Option<SocketAddr>,
+    /// Bytes that the other end acknowledged.
+    pub(crate) acked: u64,
+    /// For how long the network, not the other end, held bytes back, in microseconds; 0 if the
+    /// kernel does not tell.
+    pub(crate) busy_us: u64,
 }
 
 /// A question for the list of hosts.
@@ -194,6 +231,16 @@ pub(crate) enum AgentMessage {
     Local(LocalPlace),
     /// One line a host and compiler.
     Hosts(HostsAnswer),
+    /// The remembered networks.
+    Networks(NetworksAnswer),
+    /// May come at any time after a `Placed`: the host of that place is lost, and what was sent
+    /// there is not waited for.
+    Recalled {
+        /// [`Placement::key`]; a client that has given that place back does nothing.
+        key: u64,
+        /// Why, a lowercase fragment.
+        reason: String,
+    },
 }
 
 /// Where a job goes.
@@ -227,6 +274,43 @@ pub(crate) struct LocalPlace {
     /// True if `localhost` was chosen from the host list: not a fallback, never refused by
     /// `DISTCC_FALLBACK=0`.
     pub(crate) listed: bool,
+    /// Something to show on the user's terminal, once in its life.
+    pub(crate) hint: Option<Hint>,
+}
+
+/// One line for the user's terminal; given again until a client says that it was shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Hint {
+    /// Name of the network that it is about.
+    pub(crate) network: String,
+    /// A whole sentence.
+    pub(crate) text: String,
+}
+
+/// Answer to [`ClientMessage::Networks`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct NetworksAnswer {
+    /// The networks this machine is on and those remembered, the current ones first.
+    pub(crate) lines: Vec<NetworkLine>,
+    /// Every network is trusted ([`NetworksOrder::TrustAll`]).
+    pub(crate) trust_all: bool,
+    /// What could not be done, whole sentences.
+    pub(crate) problems: Vec<String>,
+}
+
+/// One network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct NetworkLine {
+    /// `192.168.1.0/24@aa:bb:cc:dd:ee:ff`: a prefix and the gateway's hardware address.
+    pub(crate) name: String,
+    /// Names of the interfaces by which this machine is on it now; none if it is not.
+    pub(crate) interfaces: Vec<String>,
+    /// Discovered hosts there get jobs.
+    pub(crate) trusted: bool,
+    /// Discovered hosts there now, or remembered for the return.
+    pub(crate) hosts: u32,
+    /// Why it is (not) trusted, a lowercase fragment: `the first one used`, `new network`.
+    pub(crate) reason: String,
 }
 
 /// Answer to [`ClientMessage::ShowHosts`].
@@ -241,6 +325,8 @@ pub(crate) struct HostsAnswer {
     pub(crate) policy: String,
     /// Errors in the host list or the policy, with file, line and what was expected.
     pub(crate) problems: Vec<String>,
+    /// Hosts that were announced but never answered, beyond those in `lines`.
+    pub(crate) unanswered: u32,
 }
 
 /// One host as seen for one compiler.

@@ -169,6 +169,7 @@ impl Farm {
             avoid: avoid.to_vec(),
             policy: None,
             may_fall_back: true,
+            unmarked: false,
         }
     }
 
