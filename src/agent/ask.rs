@@ -40,8 +40,21 @@ pub(super) enum Answer {
     Ours(SocketAddr, Box<HelloReply>),
     /// It closed: a stock server.
     Stock(SocketAddr),
-    /// No answer.
-    Failed(String),
+    /// No answer: why, for people, and whether there is anybody at all.
+    Failed(String, Contact),
+}
+
+/// How far a hello without an answer came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Contact {
+    /// The connection was made. A stock server whose children are all busy answers no sooner than
+    /// one of them is done; its kernel takes connections meanwhile.
+    Taken,
+    /// Every address refused: the machine is there and the server is not, or takes nothing new
+    /// while it finishes its jobs.
+    Refused,
+    /// Nobody is there, as far as one can tell.
+    Lost,
 }
 
 /// What a stock peer answered to a probe job.
@@ -80,13 +93,16 @@ async fn resolved(
 pub(super) async fn hello(addrs: &[SocketAddr]) -> Answer {
     let (mut stream, addr) = match connect(addrs).await {
         Ok(connected) => connected,
-        Err(reason) => return Answer::Failed(reason),
+        Err(failure) => {
+            let contact = if failure.refused { Contact::Refused } else { Contact::Lost };
+            return Answer::Failed(failure.reason, contact);
+        }
     };
     match timeout(HELLO_DEADLINE, converse_hello(&mut stream)).await {
-        Err(_) => Answer::Failed("no answer to a hello".to_owned()),
+        Err(_) => Answer::Failed("no answer to a hello".to_owned(), Contact::Taken),
         Ok(Ok(Some(reply))) => Answer::Ours(addr, Box::new(reply)),
         Ok(Ok(None)) => Answer::Stock(addr),
-        Ok(Err(e)) => Answer::Failed(e.to_string()),
+        Ok(Err(e)) => Answer::Failed(e.to_string(), Contact::Taken),
     }
 }
 
@@ -94,7 +110,7 @@ pub(super) async fn hello(addrs: &[SocketAddr]) -> Answer {
 pub(super) async fn probe(addr: SocketAddr, name: &str) -> Probed {
     let (mut stream, _) = match connect(&[addr]).await {
         Ok(connected) => connected,
-        Err(reason) => return Probed::Failed(reason),
+        Err(failure) => return Probed::Failed(failure.reason),
     };
     match timeout(PROBE_DEADLINE, converse_probe(&mut stream, name)).await {
         Err(_) => Probed::Failed("no answer to a probe job".to_owned()),
@@ -104,27 +120,41 @@ pub(super) async fn probe(addr: SocketAddr, name: &str) -> Probed {
     }
 }
 
-async fn connect(addrs: &[SocketAddr]) -> Result<(TcpStream, SocketAddr), String> {
+/// Why no address could be connected to.
+struct Unreachable {
+    reason: String,
+    /// Every address refused.
+    refused: bool,
+}
+
+async fn connect(addrs: &[SocketAddr]) -> Result<(TcpStream, SocketAddr), Unreachable> {
     let mut attempts = JoinSet::new();
     for (position, addr) in addrs.iter().copied().enumerate() {
         attempts.spawn(async move {
             sleep(STAGGER.saturating_mul(u32::try_from(position).unwrap_or(u32::MAX))).await;
             match timeout(CONNECT_DEADLINE, TcpStream::connect(addr)).await {
-                Err(_) => Err(format!("{addr}: no answer")),
-                Ok(Err(e)) => Err(format!("{addr}: {e}")),
+                Err(_) => Err((format!("{addr}: no answer"), false)),
+                Ok(Err(e)) => {
+                    let refused = e.kind() == io::ErrorKind::ConnectionRefused;
+                    Err((format!("{addr}: {e}"), refused))
+                }
                 Ok(Ok(stream)) => Ok((stream, addr)),
             }
         });
     }
     let mut reason = "no address".to_owned();
+    let mut refused = !addrs.is_empty();
     while let Some(attempt) = attempts.join_next().await {
         match attempt {
             Ok(Ok(connected)) => return Ok(connected),
-            Ok(Err(failure)) => reason = failure,
-            Err(_) => {}
+            Ok(Err((failure, by_refusal))) => {
+                reason = failure;
+                refused &= by_refusal;
+            }
+            Err(_) => refused = false,
         }
     }
-    Err(reason)
+    Err(Unreachable { reason, refused })
 }
 
 /// `None`: the peer closed without a byte, as a stock server does.

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use super::decide::SHOW_PATIENCE;
+use super::health::Unproven;
 use super::judge::{LocalCompiler, Scene};
 use super::local::LocalSlots;
 use super::peers::{Peer, PeerKey};
@@ -88,6 +89,9 @@ pub(super) struct Books {
     pub(super) local: LocalSlots,
     pub(super) listed_local_in_use: u16,
     pub(super) lists: HashMap<String, Rc<HostList>>,
+    pub(super) unproven: Unproven,
+    /// No earlier question's failure says anything.
+    pub(super) in_doubt_since: Option<Instant>,
     /// When somebody first used `+zeroconf`.
     pub(super) browsing_since: Option<Instant>,
     pub(super) scene: Scene,
@@ -111,6 +115,8 @@ impl Books {
             local: LocalSlots::new(cores),
             listed_local_in_use: 0,
             lists: HashMap::new(),
+            unproven: Unproven::default(),
+            in_doubt_since: None,
             browsing_since: None,
             scene: Scene::default(),
             warned: HashMap::new(),
@@ -132,11 +138,13 @@ impl Books {
             let shows = matches!(client.question.as_deref(), Some(Question::Show(..)));
             shows.then(|| client.asked_at + SHOW_PATIENCE)
         });
-        retries.chain(patience).chain(self.settling_ends(now)).min()
+        let checks = self.next_check(now);
+        retries.chain(patience).chain(self.settling_ends(now)).chain(checks).min()
     }
 
     /// A deadline has passed.
     pub(super) fn tick(&mut self, now: Instant) {
+        self.check_jobs(now);
         self.retry_silent(now);
         self.serve_waiting(now);
     }
@@ -176,6 +184,7 @@ impl Books {
         if !self.waiting.contains(&id) {
             self.waiting.push_back(id);
         }
+        self.retry_silent(now);
         self.serve_waiting(now);
     }
 
@@ -210,13 +219,15 @@ impl Books {
     fn learn(&mut self, now: Instant, key: PeerKey, name: &str, report: JobReport) {
         let Some(peer) = self.peers.get_mut(&key) else { return };
         match report {
-            JobReport::Ran(_) => return peer.ran(),
+            JobReport::Ran(transfer) => return peer.ran(now, transfer.addr),
             JobReport::Abandoned => return,
+            // That is known, and when it is asked again.
+            JobReport::HostFailed { .. } if peer.is_silent() => return,
             JobReport::HostFailed { reason } => peer.broke_a_job(now, reason),
             JobReport::Refused => peer.refused(now, name),
             JobReport::WrongCompiler { found } => peer.made_wrong_object(name, found),
         }
-        self.ask(key);
+        self.ask(now, key);
     }
 
     /// The question of this client needs no answer any more.

@@ -18,10 +18,10 @@ use crate::wire::control::{
 };
 
 /// For how long the first compile waits for the first eligible peer.
-const SETTLE: Duration = Duration::from_millis(1200);
+pub(super) const SETTLE: Duration = Duration::from_millis(1200);
 /// The same for a job that fails if there is none: a responder may keep silent for a second after
 /// an answer to somebody else (RFC 6762, section 6), and then the host must still be asked.
-const SETTLE_OR_FAIL: Duration = Duration::from_secs(5);
+pub(super) const SETTLE_OR_FAIL: Duration = Duration::from_secs(5);
 /// For how long a list of hosts waits for peers that have not answered yet.
 pub(super) const SHOW_PATIENCE: Duration = Duration::from_secs(4);
 /// A warning is repeated to clients at most this often.
@@ -195,12 +195,17 @@ impl Books {
         };
         let patience = if request.may_fall_back { SETTLE } else { SETTLE_OR_FAIL };
         // A listed host is worth the wait that its deadlines bound; a discovered one only within
-        // the time that the first compile waits for peers at all.
-        let listed = |seat: &Seat| matches!(seat.who, Who::Peer(_, Some(_)));
+        // the time that the first compile waits for peers at all, and the same time again when it
+        // has to prove that it is still there.
+        let worth_it = |seat: &Seat| match seat.who {
+            Who::Peer(_, Some(_)) => true,
+            Who::Peer(key, None) => self.is_being_checked(now, key, patience),
+            _ => false,
+        };
         let settling = list.entries.contains(&HostEntry::Zeroconf)
             && self.is_settling(now, patience)
             && request.avoid.is_empty();
-        settling || seats.iter().filter(pending).any(listed)
+        settling || seats.iter().filter(pending).any(worth_it)
     }
 
     /// Began the search for hosts less than `patience` ago?
@@ -398,13 +403,17 @@ impl Books {
         policy: &Policy,
     ) -> Judgement {
         if self.peers.get_mut(&key).is_some_and(|peer| peer.may_have_changed_its_mind(now)) {
-            self.ask(key);
+            self.ask(now, key);
         }
         let peer = &self.peers[&key];
         let judgement =
             judge::judge(now, (peer, listed), (&judge::name_of(query), local), policy, &self.scene);
         if let Judgement::Pending { probe: Some(name), .. } = &judgement {
             self.probe(key, name);
+        }
+        if matches!(judgement, Judgement::Usable(_)) && !self.is_there(now, key) {
+            let what = "being checked whether it still answers".to_owned();
+            return Judgement::Pending { what, probe: None };
         }
         judgement
     }

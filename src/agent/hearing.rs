@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::ask::{Answer, Probed};
+use super::ask::{Answer, Contact, Probed};
 use super::books::{Action, Books};
 use super::judge::LocalCompiler;
 use super::peers::{Origin, Peer, PeerAddr, PeerKey, State, StockName};
@@ -24,31 +24,34 @@ pub(super) type Identified = Result<probe::Probed, String>;
 impl Books {
     /// A question to a peer was answered, or not.
     pub(super) fn peer_answered(&mut self, now: Instant, key: PeerKey, answer: Answer) {
+        self.question_ended(now, key);
         let Some(peer) = self.peers.get_mut(&key) else { return };
-        peer.question_under_way = false;
         let reached = match answer {
             Answer::Ours(addr, reply) => {
                 let generation = reply.generation;
                 peer.reached(addr);
                 peer.answered_ours(*reply);
-                Some((addr, Some(generation)))
+                peer.pulse.beats(now);
+                (addr, Some(generation))
             }
             Answer::Stock(addr) if peer.says_it_is_ours() => {
                 peer.reached(addr);
+                peer.pulse.is_met();
                 peer.failed(now, "it refuses this machine (see --allow there)".to_owned());
-                Some((addr, None))
+                (addr, None)
             }
             Answer::Stock(addr) => {
                 peer.reached(addr);
                 peer.answered_stock();
-                Some((addr, None))
+                peer.pulse.beats(now);
+                (addr, None)
             }
-            Answer::Failed(reason) => {
-                peer.failed(now, silence(&reason));
-                None
+            Answer::Failed(reason, contact) => {
+                self.unanswered(now, key, silence(&reason), contact);
+                return self.serve_waiting(now);
             }
         };
-        self.vouch(now, key, reached);
+        self.vouch(now, key, Ok(reached));
         self.serve_waiting(now);
     }
 
@@ -57,9 +60,13 @@ impl Books {
         let Some(peer) = self.peers.get_mut(&key) else { return };
         match probed {
             Probed::Known(toolchain) => {
+                peer.pulse.beats(now);
                 peer.stock_names.insert(name, StockName::Known(toolchain));
             }
-            Probed::Absent => peer.has_none_called(now, name),
+            Probed::Absent => {
+                peer.pulse.beats(now);
+                peer.has_none_called(now, name);
+            }
             Probed::Failed(reason) => {
                 peer.stock_names.remove(&name);
                 peer.failed(now, silence(&reason));
@@ -122,7 +129,7 @@ impl Books {
     pub(super) fn listed_peer(&mut self, now: Instant, host: &str, port: u16) -> PeerKey {
         if let Some(key) = self.listed.get(&(host.to_owned(), port)).copied() {
             if self.peers[&key].is_due(now) {
-                self.ask(key);
+                self.ask(now, key);
             }
             return key;
         }
@@ -130,19 +137,30 @@ impl Books {
         let origin = Origin::Listed { host: host.to_owned(), port };
         self.peers.insert(key, Peer::new(key, origin, host.to_owned(), Vec::new()));
         self.listed.insert((host.to_owned(), port), key);
-        self.ask(key);
+        self.ask(now, key);
         key
     }
 
     /// Discovery heard something. Whether it is true, and who it is, the peer must say itself.
     pub(super) fn heard(&mut self, now: Instant, heard: Heard) {
+        let announced = match &heard {
+            Heard::Up(peer) => Some(peer.instance.clone()),
+            Heard::Gone { .. } => None,
+        };
         let changes = self.cluster.heard(now, heard);
-        self.follow(changes);
+        self.follow(now, changes);
+        // Also if its record is as it was: what comes after a silence may be its return.
+        for node in announced.iter().flat_map(|instance| self.cluster.announced_as(instance)) {
+            let peer = self.discovered.get(node).and_then(|key| self.peers.get_mut(key));
+            if let Some(peer) = peer {
+                peer.may_answer_now(now);
+            }
+        }
         self.serve_waiting(now);
     }
 
     /// Brings the discovered peers up to what the cluster has become.
-    fn follow(&mut self, changes: Vec<Change>) {
+    fn follow(&mut self, now: Instant, changes: Vec<Change>) {
         for change in changes {
             match change {
                 Change::Added(node) => {
@@ -151,14 +169,14 @@ impl Books {
                     self.peers.insert(key, Peer::new(key, origin, String::new(), Vec::new()));
                     self.discovered.insert(node.clone(), key);
                     self.update(&node);
-                    self.ask(key);
+                    self.ask(now, key);
                 }
                 Change::Updated(node) => {
                     let news = self.update(&node);
                     if let Some(key) = self.discovered.get(&node).copied()
-                        && (news || matches!(self.peers[&key].state, State::Silent { .. }))
+                        && (news || self.peers[&key].is_silent())
                     {
-                        self.ask(key);
+                        self.ask(now, key);
                     }
                 }
                 Change::Suspect(node) => {
@@ -167,12 +185,13 @@ impl Books {
                         if let Some(peer) = self.peers.get_mut(&key) {
                             peer.may_have_restarted();
                         }
-                        self.ask(key);
+                        self.ask(now, key);
                     }
                 }
                 Change::Removed(node) => {
                     if let Some(key) = self.discovered.remove(&node) {
                         self.peers.remove(&key);
+                        self.unproven.forget(key);
                         self.actions.push(Action::Remember);
                     }
                 }
@@ -192,21 +211,25 @@ impl Books {
         let name = known.instance().strip_prefix("distcc@").unwrap_or(known.host());
         name.clone_into(&mut peer.name);
         peer.advert = known.txt().clone();
-        peer.addrs = known
-            .addrs()
-            .into_iter()
-            .map(|heard| PeerAddr { addr: heard.addr, interface: heard.interface })
-            .collect();
+        let addrs = known.addrs().into_iter();
+        peer.is_at(
+            addrs.map(|heard| PeerAddr { addr: heard.addr, interface: heard.interface }).collect(),
+        );
         news
     }
 
     /// Tells the cluster whether a discovered peer answered, and where.
-    fn vouch(&mut self, now: Instant, key: PeerKey, reached: Option<(SocketAddr, Option<u64>)>) {
+    pub(super) fn vouch(
+        &mut self,
+        now: Instant,
+        key: PeerKey,
+        reached: Result<(SocketAddr, Option<u64>), Contact>,
+    ) {
         let Some(peer) = self.peers.get(&key) else { return };
         let Origin::Discovered(node) = peer.origin.clone() else { return };
         let changes = match reached {
-            Some((addr, generation)) => self.cluster.answered(now, &node, addr, generation),
-            None => {
+            Ok((addr, generation)) => self.cluster.answered(now, &node, addr, generation),
+            Err(contact) => {
                 let addrs: Vec<SocketAddr> = peer.addrs.iter().map(|known| known.addr).collect();
                 let given_up = peer.is_given_up();
                 let mut changes = Vec::new();
@@ -217,13 +240,17 @@ impl Books {
                     let instance = known.instance().to_owned();
                     changes.extend(self.cluster.heard(now, Heard::Gone { instance }));
                 }
-                changes.extend(self.cluster.forget(now, &node));
+                changes.extend(match contact {
+                    // It said goodbye, and there is no server any more.
+                    Contact::Refused => self.cluster.dismiss(&node),
+                    _ => self.cluster.forget(now, &node),
+                });
                 // The peer was asked just now; to ask again because of it would never end.
                 changes.retain(|change| matches!(change, Change::Removed(_)));
                 changes
             }
         };
-        self.follow(changes);
+        self.follow(now, changes);
         self.actions.push(Action::Remember);
     }
 
@@ -268,23 +295,6 @@ impl Books {
         self.peers.values().filter(|peer| peer.is_discovered()).map(|peer| peer.key).collect()
     }
 
-    /// Asks the peer who it is, unless a question is under way. What is known of it stays in force
-    /// until it answers.
-    pub(super) fn ask(&mut self, key: PeerKey) {
-        let Some(peer) = self.peers.get_mut(&key) else { return };
-        if peer.question_under_way {
-            return;
-        }
-        peer.question_under_way = true;
-        let action = match &peer.origin {
-            Origin::Listed { host, port } => Action::ResolveAndHello(key, host.clone(), *port),
-            Origin::Discovered(_) => {
-                Action::Hello(key, peer.addrs.iter().map(|heard| heard.addr).collect())
-            }
-        };
-        self.actions.push(action);
-    }
-
     /// Asks a stock peer what this name stands for, once.
     pub(super) fn probe(&mut self, key: PeerKey, name: &str) {
         let Some(peer) = self.peers.get_mut(&key) else { return };
@@ -295,11 +305,13 @@ impl Books {
         }
     }
 
-    /// The silent peers that are asked again by themselves: discovered ones, until they are given
-    /// up, and listed ones while somebody waits. Later a listed one is asked when a list names it.
+    /// The silent peers that are asked again by themselves: discovered ones while somebody is
+    /// connected, until they are given up, and listed ones while somebody waits. Later a listed
+    /// one is asked when a list names it.
     pub(super) fn retried(&self) -> impl Iterator<Item = &Peer> {
-        let nobody_waits = self.waiting.is_empty();
-        self.peers.values().filter(move |peer| peer.is_discovered() || !nobody_waits)
+        let (idle, nobody_waits) = (self.is_idle(), self.waiting.is_empty());
+        let wanted = move |peer: &&Peer| if peer.is_discovered() { !idle } else { !nobody_waits };
+        self.peers.values().filter(wanted)
     }
 
     /// Forgets the listed peers without jobs; those that a list still names come back by it.
@@ -314,7 +326,7 @@ impl Books {
         let due = self.retried().filter(|peer| peer.is_due(now));
         let due: Vec<PeerKey> = due.map(|peer| peer.key).collect();
         for key in due {
-            self.ask(key);
+            self.ask(now, key);
         }
     }
 

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use super::health::Pulse;
 use crate::base::node::NodeId;
 use crate::discovery::cluster::NodeKey;
 use crate::discovery::txt::HeardTxt;
@@ -103,8 +104,12 @@ pub(super) struct Peer {
     pub(super) in_use: u16,
     /// When it last closed on a compiler name.
     refused_names_at: Option<Instant>,
-    /// A hello is on its way.
+    /// A hello is on its way, or waits for its turn.
     pub(super) question_under_way: bool,
+    /// When it proved to be there.
+    pub(super) pulse: Pulse,
+    /// The address that was in use last.
+    best: Option<SocketAddr>,
     /// Of the last hello of a server of ours.
     generation: Option<u64>,
     failures: u32,
@@ -129,6 +134,8 @@ impl Peer {
             in_use: 0,
             refused_names_at: None,
             question_under_way: false,
+            pulse: Pulse::default(),
+            best: None,
             generation: None,
             failures: 0,
             refusals: 0,
@@ -191,6 +198,16 @@ impl Peer {
         matches!(self.origin, Origin::Discovered(_))
     }
 
+    /// How often in a row it did not answer.
+    pub(super) fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    /// It does not answer.
+    pub(super) fn is_silent(&self) -> bool {
+        matches!(self.state, State::Silent { .. })
+    }
+
     /// It was asked in vain for minutes.
     pub(super) fn is_given_up(&self) -> bool {
         self.failures >= MAX_FAILURES
@@ -202,9 +219,25 @@ impl Peer {
         if !self.is_discovered() {
             self.addrs.clear();
         }
-        match self.addrs.iter().position(|known| known.addr == addr) {
-            Some(position) => self.addrs[..=position].rotate_right(1),
-            None => self.addrs.insert(0, PeerAddr { addr, interface: String::new() }),
+        if self.addrs.iter().all(|known| known.addr != addr) {
+            self.addrs.push(PeerAddr { addr, interface: String::new() });
+        }
+        self.prefer(addr);
+    }
+
+    /// Takes over what discovery knows of its addresses. The one in use stays the first.
+    pub(super) fn is_at(&mut self, addrs: Vec<PeerAddr>) {
+        self.addrs = addrs;
+        if let Some(best) = self.best {
+            self.prefer(best);
+        }
+    }
+
+    /// Uses this address first, if it is one of its own.
+    fn prefer(&mut self, addr: SocketAddr) {
+        if let Some(position) = self.addrs.iter().position(|known| known.addr == addr) {
+            self.best = Some(addr);
+            self.addrs[..=position].rotate_right(1);
         }
     }
 
@@ -242,6 +275,7 @@ impl Peer {
 
     /// It did not answer, or failed in the middle of a job.
     pub(super) fn failed(&mut self, now: Instant, reason: String) {
+        self.pulse.stops();
         let pause = FIRST_RETRY.saturating_mul(1 << self.failures.min(5)).min(MAX_RETRY);
         self.failures += 1;
         self.state = State::Silent { reason, retry_at: now + pause };
@@ -252,6 +286,13 @@ impl Peer {
         match self.state {
             State::Silent { retry_at, .. } if !self.question_under_way => Some(retry_at),
             _ => None,
+        }
+    }
+
+    /// Something has changed that may let a silent peer answer again: its pause is over.
+    pub(super) fn may_answer_now(&mut self, now: Instant) {
+        if let State::Silent { retry_at, .. } = &mut self.state {
+            *retry_at = (*retry_at).min(now);
         }
     }
 
@@ -285,16 +326,21 @@ impl Peer {
         asks
     }
 
-    /// A job ran there, whatever the compiler said.
-    pub(super) fn ran(&mut self) {
+    /// A job ran there, whatever the compiler said, by way of this address.
+    pub(super) fn ran(&mut self, now: Instant, addr: Option<SocketAddr>) {
         self.forgive();
+        self.pulse.beats(now);
+        if let Some(addr) = addr {
+            self.prefer(addr);
+        }
     }
 
     /// It failed in the middle of a job. All jobs that one breakdown ends count as one.
     pub(super) fn broke_a_job(&mut self, now: Instant, reason: String) {
-        if !matches!(self.state, State::Silent { .. }) {
-            self.broken_jobs += 1;
+        if self.is_silent() {
+            return;
         }
+        self.broken_jobs += 1;
         if self.broken_jobs >= MAX_SETBACKS {
             self.back_off(now, format!("its jobs failed: {reason}"));
         }
@@ -420,7 +466,7 @@ mod tests {
         let now = Instant::now();
         let mut peer = peer();
         peer.refused(now, "gcc");
-        peer.ran();
+        peer.ran(now, None);
         peer.refused(now, "gcc");
         peer.refused(now, "gcc");
         assert!(peer.backoff(now).is_none());

@@ -6,6 +6,7 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::future;
 use std::io;
+use std::mem;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixListener as StdListener;
 use std::path::{Path, PathBuf};
@@ -20,7 +21,7 @@ use tokio::task::{AbortHandle, spawn_blocking};
 use tokio::time::sleep_until;
 use tracing::{debug, info, warn};
 
-use super::ask::{self, Answer, Probed};
+use super::ask::{self, Answer, Contact, Probed};
 use super::books::{Action, Books, ClientId, Question};
 use super::clients;
 use super::hearing::Identified;
@@ -295,7 +296,7 @@ impl Owner {
             Action::ResolveAndHello(key, host, port) => self.spawn(async move {
                 let answer = match ask::resolve(&host, port).await {
                     Ok(addrs) => ask::hello(&addrs).await,
-                    Err(reason) => Answer::Failed(reason),
+                    Err(reason) => Answer::Failed(reason, Contact::Lost),
                 };
                 Event::Answered(key, answer)
             }),
@@ -368,8 +369,12 @@ impl Owner {
     fn look_around(&mut self) {
         let interfaces = interfaces::list();
         let networks = interfaces::networks(&interfaces);
-        self.books.scene = Scene { interfaces, networks };
+        let before = mem::replace(&mut self.books.scene, Scene { interfaces, networks });
         self.looked_at = Instant::now();
+        // What is new is heard of; what is gone tells nobody.
+        if before.interfaces.iter().any(|had| !self.books.scene.interfaces.contains(had)) {
+            self.books.moved(self.looked_at);
+        }
     }
 
     /// As [`Self::look_around`] for a question about discovered peers, but not for every job of a

@@ -1,6 +1,7 @@
 //! The books as a whole, driven by events with made-up time: who gets what, in which order.
 
 mod farm;
+mod health;
 mod patience;
 
 use std::rc::Rc;
@@ -161,6 +162,7 @@ fn a_host_that_answers_and_breaks_every_job_is_left_out_for_a_minute() {
     farm.leaves(job);
     farm.pass(Duration::from_secs(61));
     let job = farm.job("+zeroconf");
+    farm.answer_hellos(&[(2, SAME)], &[]);
     farm.placement(job);
 }
 

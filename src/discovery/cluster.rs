@@ -309,6 +309,21 @@ impl Cluster {
         vec![Change::Removed(key.clone())]
     }
 
+    /// The node does not answer, and by a refusal: it goes at once if it is suspect.
+    pub(crate) fn dismiss(&mut self, key: &NodeKey) -> Vec<Change> {
+        if !self.nodes.get(key).is_some_and(Node::is_suspect) {
+            return Vec::new();
+        }
+        self.nodes.remove(key);
+        vec![Change::Removed(key.clone())]
+    }
+
+    /// The nodes that are announced under this name.
+    pub(crate) fn announced_as(&self, instance: &str) -> impl Iterator<Item = &NodeKey> {
+        let named = self.nodes.iter().filter(move |(_, node)| node.has_live(instance));
+        named.map(|(key, _)| key)
+    }
+
     /// The node of this key.
     pub(crate) fn get(&self, key: &NodeKey) -> Option<&Node> {
         self.nodes.get(key)

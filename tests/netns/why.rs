@@ -5,7 +5,8 @@ use crate::lab::{Host, wait_for};
 
 /// What `--show-hosts --why` says of hosts that are being looked at. It waits a few seconds for
 /// them, which may be too few on a busy machine.
-const UNSETTLED: [&str; 3] = ["being asked", "not answered yet", "being identified"];
+const UNSETTLED: [&str; 4] =
+    ["being asked", "being checked", "not answered yet", "being identified"];
 
 /// `--show-hosts --why COMPILER...`, one paragraph a host, each made one line.
 pub(crate) struct Why(pub(crate) Vec<String>);

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::super::ask::Answer;
+use super::super::ask::{Answer, Contact};
 use super::super::books::{Action, Books, ClientId, InForce, Question};
 use super::super::judge::Scene;
 use crate::base::node::NodeId;
@@ -117,6 +117,7 @@ impl Farm {
         farm.pass(SETTLED);
         farm.leaves(first);
         farm.answers.clear();
+        farm.todo.clear();
         farm
     }
 
@@ -213,7 +214,7 @@ impl Farm {
                     continue;
                 }
             };
-            let mut answer = Answer::Failed("connection refused".to_owned());
+            let mut answer = Answer::Failed("no answer".to_owned(), Contact::Lost);
             for reached in addrs {
                 let mine = ours.iter().find(|(last, _)| addr(*last) == reached);
                 if let Some((last, offered)) = mine {

@@ -1,0 +1,279 @@
+//! Is a peer there? Its answers say so, and the jobs that it runs; a record never does. Here stand
+//! the proofs of life, who is asked for one and when, and what happens to jobs of a host that is
+//! lost. Nobody is asked in the background but a host with jobs of ours: stock servers log every
+//! connection.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use super::ask::Contact;
+use super::books::{Action, Books};
+use super::decide::{SETTLE, SETTLE_OR_FAIL};
+use super::peers::{Origin, Peer, PeerKey, State};
+use crate::wire::control::AgentMessage;
+
+/// For so long an answer or a job proves that a peer is there.
+const PROOF_HOLDS: Duration = Duration::from_secs(15);
+/// A host with jobs that could not be reached is tried again after this.
+const CHECK_AGAIN: Duration = Duration::from_secs(1);
+/// A host with jobs is lost when so many connects in a row failed: one fails easily, while an
+/// address changes or a switch learns.
+const MAX_MISSES: u32 = 2;
+/// Of discovered peers that never answered, so many are asked at once: a flood of invented ones
+/// must not make this machine open a connection to each.
+const MAX_UNPROVEN: usize = 32;
+/// And each of those at so many of its addresses, the best first.
+const MAX_UNPROVEN_ADDRS: usize = 4;
+
+/// What is known of a peer's life.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Pulse {
+    /// Of the last proof, unless something has made it void.
+    alive_at: Option<Instant>,
+    /// It was met at least once.
+    has_answered: bool,
+    asked_at: Option<Instant>,
+    /// When it is to be asked if jobs are there.
+    check_at: Option<Instant>,
+    /// Connects that failed in a row while jobs were there.
+    misses: u32,
+}
+
+impl Pulse {
+    /// It has answered, or run a job.
+    pub(super) fn beats(&mut self, now: Instant) {
+        let check_at = Some(now + PROOF_HOLDS);
+        *self = Self { alive_at: Some(now), check_at, misses: 0, has_answered: true, ..*self };
+    }
+
+    /// It was met, but is of no use.
+    pub(super) fn is_met(&mut self) {
+        self.has_answered = true;
+    }
+
+    /// What was proved is void: it failed.
+    pub(super) fn stops(&mut self) {
+        self.alive_at = None;
+    }
+
+    /// What was proved is void: it must be asked, and at once if it has jobs.
+    fn is_in_doubt(&mut self, now: Instant) {
+        self.alive_at = None;
+        self.check_at = self.check_at.map(|_| now);
+    }
+
+    /// It takes connections and says nothing: to be asked again, but later.
+    fn keeps_waiting(&mut self, now: Instant) {
+        *self = Self { check_at: Some(now + PROOF_HOLDS), misses: 0, ..*self };
+        self.alive_at = None;
+    }
+
+    /// It could not be reached while jobs were there. True if it is lost.
+    fn misses(&mut self, now: Instant) -> bool {
+        self.alive_at = None;
+        self.misses += 1;
+        let lost = self.misses >= MAX_MISSES;
+        self.check_at = (!lost).then(|| now + CHECK_AGAIN);
+        lost
+    }
+
+    fn is_proven(&self, now: Instant) -> bool {
+        self.alive_at.is_some_and(|at| now < at + PROOF_HOLDS)
+    }
+}
+
+/// Discovered peers that never answered: those being asked, with the machines at which, and those
+/// that wait for their turn, in the order in which they came.
+#[derive(Debug, Default)]
+pub(super) struct Unproven {
+    asked: HashMap<PeerKey, Vec<IpAddr>>,
+    queue: Vec<PeerKey>,
+}
+
+impl Unproven {
+    /// The peer is no longer known.
+    pub(super) fn forget(&mut self, key: PeerKey) {
+        self.queue.retain(|queued| *queued != key);
+    }
+}
+
+impl Peer {
+    /// When it is to be asked for the sake of the jobs there.
+    fn check_at(&self) -> Option<Instant> {
+        self.pulse.check_at.filter(|_| self.in_use > 0 && !self.question_under_way)
+    }
+
+    /// Is it known, and asked whether it is still there for less than `patience`?
+    fn is_being_checked(&self, now: Instant, patience: Duration) -> bool {
+        let known = matches!(self.state, State::Ours(_) | State::Stock);
+        let asked = self.pulse.asked_at.filter(|_| self.question_under_way);
+        known && asked.is_some_and(|at| now < at + patience)
+    }
+}
+
+impl Books {
+    /// Asks the peer who it is, unless a question is under way. What is known of it stays in force
+    /// until it answers.
+    pub(super) fn ask(&mut self, now: Instant, key: PeerKey) {
+        let Some(peer) = self.peers.get_mut(&key) else { return };
+        if peer.question_under_way {
+            return;
+        }
+        peer.question_under_way = true;
+        if peer.is_discovered() && !peer.pulse.has_answered {
+            self.unproven.queue.push(key);
+            self.ask_unproven(now);
+        } else {
+            self.ask_at_once(now, key);
+        }
+    }
+
+    fn ask_at_once(&mut self, now: Instant, key: PeerKey) {
+        let Some(peer) = self.peers.get_mut(&key) else { return };
+        peer.pulse.asked_at = Some(now);
+        let bound = if peer.pulse.has_answered { usize::MAX } else { MAX_UNPROVEN_ADDRS };
+        let addrs = peer.addrs.iter().map(|heard| heard.addr).take(bound).collect();
+        let action = match &peer.origin {
+            // Jobs are where the name led to when they were sent, whatever it stands for now.
+            Origin::Listed { host, port } if peer.in_use == 0 => {
+                Action::ResolveAndHello(key, host.clone(), *port)
+            }
+            _ => Action::Hello(key, addrs),
+        };
+        self.actions.push(action);
+    }
+
+    fn ask_unproven(&mut self, now: Instant) {
+        while self.unproven.asked.len() < MAX_UNPROVEN {
+            let Some(position) = self.next_unproven() else { return };
+            let key = self.unproven.queue.remove(position);
+            let ips = self.peers.get(&key).map(unproven_ips).unwrap_or_default();
+            self.unproven.asked.insert(key, ips);
+            self.ask_at_once(now, key);
+        }
+    }
+
+    /// Of the queue, the one that was asked in vain the fewest times, and then the first. One
+    /// machine is asked by one connection at a time, however many names it is heard under.
+    fn next_unproven(&self) -> Option<usize> {
+        let Unproven { asked, queue } = &self.unproven;
+        let is_busy = |ip: &IpAddr| asked.values().any(|ips| ips.contains(ip));
+        let waiting = queue.iter().enumerate().filter_map(|(position, key)| {
+            let peer = self.peers.get(key)?;
+            let free = !unproven_ips(peer).iter().any(is_busy);
+            free.then(|| (peer.failures(), position))
+        });
+        waiting.min().map(|(_, position)| position)
+    }
+
+    /// The hello under way to this peer has ended: another may be asked.
+    pub(super) fn question_ended(&mut self, now: Instant, key: PeerKey) {
+        if self.unproven.asked.remove(&key).is_some() {
+            self.ask_unproven(now);
+        }
+        if let Some(peer) = self.peers.get_mut(&key) {
+            peer.question_under_way = false;
+        }
+    }
+
+    /// The peer did not answer a hello.
+    pub(super) fn unanswered(
+        &mut self,
+        now: Instant,
+        key: PeerKey,
+        reason: String,
+        contact: Contact,
+    ) {
+        let in_doubt_since = self.in_doubt_since;
+        let Some(peer) = self.peers.get_mut(&key) else { return };
+        if peer.pulse.asked_at < in_doubt_since {
+            // It failed while this machine slept or was elsewhere, which says nothing.
+            return self.ask(now, key);
+        }
+        let known = matches!(peer.state, State::Ours(_) | State::Stock);
+        // Who refuses is there: a dead server's connections are closed by its machine, and one
+        // that is told to end finishes its jobs. They are left to tell for themselves.
+        let has_jobs = peer.in_use > 0 && contact != Contact::Refused;
+        if has_jobs && known && contact == Contact::Taken {
+            return peer.pulse.keeps_waiting(now);
+        }
+        let lost = has_jobs && contact == Contact::Lost && peer.pulse.misses(now);
+        let may_be_lost = has_jobs && contact == Contact::Lost && !lost;
+        if known && may_be_lost {
+            return;
+        }
+        peer.failed(now, reason.clone());
+        if lost {
+            self.recall_jobs(key, &reason);
+        }
+        if !may_be_lost {
+            self.vouch(now, key, Err(contact));
+        }
+    }
+
+    /// Tells the clients that wait for this peer not to.
+    fn recall_jobs(&mut self, key: PeerKey, reason: &str) {
+        let clients = self.clients.iter();
+        let there = clients.filter(|(_, c)| c.place.as_ref().is_some_and(|(at, _)| *at == key));
+        let mut waiting: Vec<_> = there.map(|(id, _)| *id).collect();
+        waiting.sort();
+        for id in waiting {
+            let recalled = AgentMessage::Recalled { key: key.0, reason: reason.to_owned() };
+            self.actions.push(Action::Tell(id, recalled));
+        }
+    }
+
+    /// Is the peer known to be there? One in doubt is asked; with jobs it has been, and will be
+    /// when that is due.
+    pub(super) fn is_there(&mut self, now: Instant, key: PeerKey) -> bool {
+        let Some(peer) = self.peers.get(&key) else { return false };
+        if peer.pulse.is_proven(now) {
+            return true;
+        }
+        if peer.in_use == 0 || peer.pulse.check_at.is_none_or(|at| at <= now) {
+            self.ask(now, key);
+        }
+        false
+    }
+
+    /// Is this peer, which used to answer, being asked for less than `patience`?
+    pub(super) fn is_being_checked(&self, now: Instant, key: PeerKey, patience: Duration) -> bool {
+        self.peers.get(&key).is_some_and(|peer| peer.is_being_checked(now, patience))
+    }
+
+    /// This machine has slept, or its networks are not what they were: nobody is known to be
+    /// there. Hosts with jobs are asked at once, the others when somebody needs them.
+    pub(super) fn moved(&mut self, now: Instant) {
+        self.in_doubt_since = Some(now);
+        for peer in self.peers.values_mut() {
+            peer.pulse.is_in_doubt(now);
+            peer.may_answer_now(now);
+        }
+        self.check_jobs(now);
+        self.serve_waiting(now);
+    }
+
+    /// Asks the hosts with jobs that have given no proof of life for long.
+    pub(super) fn check_jobs(&mut self, now: Instant) {
+        let due = self.peers.values().filter(|peer| peer.check_at().is_some_and(|at| at <= now));
+        let due: Vec<PeerKey> = due.map(|peer| peer.key).collect();
+        for key in due {
+            self.ask(now, key);
+        }
+    }
+
+    /// When a host with jobs is to be asked, or somebody has waited long enough for an answer.
+    pub(super) fn next_check(&self, now: Instant) -> Option<Instant> {
+        let checks = self.peers.values().filter_map(Peer::check_at);
+        let asked = self.peers.values().filter(|peer| peer.is_being_checked(now, SETTLE_OR_FAIL));
+        let asked = asked.filter_map(|peer| peer.pulse.asked_at);
+        let ends = asked.flat_map(|at| [at + SETTLE, at + SETTLE_OR_FAIL]);
+        let ends = ends.filter(|at| *at > now && !self.waiting.is_empty());
+        checks.chain(ends).min()
+    }
+}
+
+fn unproven_ips(peer: &Peer) -> Vec<IpAddr> {
+    peer.addrs.iter().take(MAX_UNPROVEN_ADDRS).map(|heard| heard.addr.ip()).collect()
+}

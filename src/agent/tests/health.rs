@@ -1,0 +1,235 @@
+//! Who is taken for alive, and what becomes of jobs on a host that is not.
+
+use std::time::Duration;
+
+use super::farm::{Farm, SETTLED, addr, up};
+use super::{Action, AgentMessage, ClientId, JobReport, Transfer};
+use crate::agent::ask::{Answer, Contact};
+use crate::discovery::heard::Heard;
+
+const SAME: &[(&str, &str)] = &[("gcc", "12.2.0")];
+const PROOF: Duration = Duration::from_secs(15);
+const SECOND: Duration = Duration::from_secs(1);
+
+fn ran(last: u8) -> JobReport {
+    JobReport::Ran(Transfer { addr: Some(addr(last)), ..Transfer::default() })
+}
+
+fn ends_well(farm: &mut Farm, id: ClientId) {
+    farm.reports(id, ran(2));
+    farm.leaves(id);
+}
+
+/// Hosts 2 and 3 are known, and a while ago.
+fn two_stale() -> Farm {
+    let mut farm = Farm::settled_with_h2(SAME);
+    farm.hears(up(3));
+    farm.answer_hellos(&[(2, SAME), (3, SAME)], &[]);
+    farm.pass(PROOF);
+    assert!(farm.todo.is_empty(), "an agent that nobody needs asks nobody");
+    farm
+}
+
+/// Every hello under way comes to nothing in this way.
+fn nobody_answers(farm: &mut Farm, contact: Contact) {
+    for action in std::mem::take(&mut farm.todo) {
+        let Action::Hello(key, _) = action else { panic!("{action:?}") };
+        let answer = Answer::Failed("no answer".to_owned(), contact);
+        farm.books.peer_answered(farm.now, key, answer);
+    }
+    farm.collect();
+}
+
+/// The reason for which the client was told not to wait any more.
+fn recalled(farm: &mut Farm, id: ClientId, place: u64) -> String {
+    match farm.answer(id) {
+        Some(AgentMessage::Recalled { key, reason }) if key == place => reason,
+        other => panic!("not recalled: {other:?}"),
+    }
+}
+
+#[test]
+fn a_job_goes_to_the_first_of_the_hosts_in_doubt_that_answers() {
+    let mut farm = two_stale();
+    let job = farm.job("+zeroconf");
+    assert!(farm.answer(job).is_none());
+    assert_eq!(farm.todo.len(), 2, "both are asked");
+    farm.todo.remove(0);
+    farm.answer_hellos(&[(3, SAME)], &[]);
+    assert_eq!(farm.placement(job).addrs, [addr(3)]);
+    let next = farm.job("+zeroconf");
+    assert_eq!(farm.placement(next).addrs, [addr(3)], "nobody waits for one in doubt");
+}
+
+#[test]
+fn a_host_in_doubt_that_stays_silent_is_waited_for_once_and_shortly() {
+    let mut farm = Farm::settled_with_h2(SAME);
+    farm.pass(PROOF);
+    let job = farm.job("+zeroconf");
+    assert!(farm.answer(job).is_none());
+    let until = farm.books.next_deadline(farm.now).unwrap();
+    assert!(until <= farm.now + SETTLED);
+    farm.pass(SETTLED);
+    let expected = "its only host is left out: being checked whether it still answers";
+    assert_eq!(farm.local(job), expected);
+    let next = farm.job("+zeroconf");
+    assert_eq!(farm.local(next), expected);
+    assert_eq!(farm.todo.len(), 1, "asked once");
+    farm.answer_hellos(&[], &[]);
+    let last = farm.job("+zeroconf");
+    assert_eq!(farm.local(last), "its only host is left out: does not answer: no answer");
+}
+
+#[test]
+fn a_listed_host_in_doubt_is_waited_for_until_its_deadline() {
+    let mut farm = Farm::new();
+    let job = farm.job("10.77.0.2");
+    farm.answer_hellos(&[(2, SAME)], &[]);
+    farm.placement(job);
+    ends_well(&mut farm, job);
+    farm.pass(PROOF);
+    let job = farm.job("10.77.0.2");
+    farm.pass(SETTLED * 2);
+    assert!(farm.answer(job).is_none());
+    farm.answer_hellos(&[], &[]);
+    assert_eq!(farm.local(job), "its only host is left out: does not answer: no answer");
+}
+
+#[test]
+fn a_job_that_ran_proves_life_without_a_question() {
+    let mut farm = Farm::settled_with_h2(SAME);
+    for _ in 0..10 {
+        farm.pass(PROOF / 2);
+        let job = farm.job("+zeroconf");
+        farm.placement(job);
+        ends_well(&mut farm, job);
+    }
+    assert!(farm.todo.is_empty());
+}
+
+#[test]
+fn a_host_with_jobs_is_asked_when_none_has_ended_for_long_and_jobs_are_recalled_if_it_is_lost() {
+    let mut farm = Farm::settled_with_h2(SAME);
+    let jobs = [farm.job("+zeroconf"), farm.job("+zeroconf")];
+    let place = farm.placement(jobs[0]).key;
+    farm.placement(jobs[1]);
+    let due = farm.books.next_deadline(farm.now).unwrap();
+    assert!(due <= farm.now + PROOF);
+    farm.pass(due - farm.now);
+    assert_eq!(farm.todo.len(), 1);
+    nobody_answers(&mut farm, Contact::Lost);
+    assert!(farm.answers.is_empty(), "one failed connect is none");
+    let new = farm.job("+zeroconf");
+    assert!(farm.local(new).contains("being checked"), "but enough to send nothing new");
+    assert_eq!(farm.books.next_deadline(farm.now), Some(farm.now + SECOND));
+    farm.pass(SECOND);
+    nobody_answers(&mut farm, Contact::Lost);
+    for job in jobs {
+        assert_eq!(recalled(&mut farm, job, place), "does not answer: no answer");
+        farm.reports(job, JobReport::HostFailed { reason: "recalled".to_owned() });
+        farm.asks(job, "+zeroconf", &[place]);
+        assert_eq!(farm.local(job), "every host that could take it failed");
+    }
+    assert!(farm.todo.is_empty(), "its silence is known");
+}
+
+#[test]
+fn a_server_too_busy_to_answer_keeps_its_jobs_and_gets_no_more() {
+    let mut farm = Farm::settled_with_h2(SAME);
+    let job = farm.job("+zeroconf");
+    farm.placement(job);
+    for _ in 0..4 {
+        farm.pass(PROOF);
+        nobody_answers(&mut farm, Contact::Taken);
+    }
+    assert!(farm.answers.is_empty());
+    let next = farm.job("+zeroconf");
+    assert!(farm.local(next).contains("being checked"));
+    assert!(farm.todo.is_empty(), "asked by its own clock");
+    ends_well(&mut farm, job);
+    let next = farm.job("+zeroconf");
+    farm.placement(next);
+}
+
+#[test]
+fn a_server_that_ends_finishes_its_jobs_and_is_gone_at_its_goodbye() {
+    let mut farm = Farm::settled_with_h2(SAME);
+    let job = farm.job("+zeroconf");
+    farm.placement(job);
+    farm.hears(Heard::Gone { instance: "distcc@h2".to_owned() });
+    nobody_answers(&mut farm, Contact::Refused);
+    assert!(farm.answers.is_empty(), "nothing is recalled");
+    let show = farm.show("+zeroconf").unwrap();
+    assert!(show.lines.is_empty());
+}
+
+#[test]
+fn a_silent_host_that_was_said_goodbye_for_is_listed_a_little_longer() {
+    let mut farm = Farm::settled_with_h2(SAME);
+    farm.hears(Heard::Gone { instance: "distcc@h2".to_owned() });
+    nobody_answers(&mut farm, Contact::Lost);
+    assert_eq!(farm.show("+zeroconf").unwrap().lines.len(), 1);
+}
+
+#[test]
+fn a_machine_that_moved_asks_the_hosts_with_jobs_at_once_and_believes_no_earlier_silence() {
+    let mut farm = Farm::settled_with_h2(SAME);
+    farm.hears(up(3));
+    farm.answer_hellos(&[(2, SAME), (3, SAME)], &[]);
+    let job = farm.job("+zeroconf");
+    farm.placement(job);
+    farm.pass(PROOF);
+    assert_eq!(farm.todo.len(), 1, "asked for the sake of the job");
+    farm.now += SECOND;
+    farm.books.moved(farm.now);
+    nobody_answers(&mut farm, Contact::Lost);
+    assert_eq!(farm.todo.len(), 1, "asked again, for it was asked from elsewhere");
+    nobody_answers(&mut farm, Contact::Lost);
+    assert!(farm.answers.is_empty(), "once in vain so far");
+    farm.pass(SECOND);
+    farm.answer_hellos(&[(2, SAME)], &[]);
+    assert!(farm.answers.is_empty(), "it is there");
+    farm.books.moved(farm.now);
+    farm.collect();
+    assert_eq!(farm.todo.len(), 1, "the one with a job, and no other");
+}
+
+#[test]
+fn a_silent_host_that_is_announced_again_is_asked_at_once_with_an_unchanged_record() {
+    let mut farm = Farm::settled_with_h2(SAME);
+    let client = farm.client();
+    farm.hears(Heard::Gone { instance: "distcc@h2".to_owned() });
+    farm.hears(up(2));
+    for _ in 0..5 {
+        farm.answer_hellos(&[], &[]);
+        farm.pass(Duration::from_secs(20));
+    }
+    farm.answer_hellos(&[], &[]);
+    assert!(farm.books.next_deadline(farm.now).unwrap() > farm.now + SECOND);
+    farm.hears(up(2));
+    farm.pass(Duration::ZERO);
+    farm.answer_hellos(&[(2, SAME)], &[]);
+    let job = farm.job("+zeroconf");
+    farm.placement(job);
+    farm.leaves(client);
+}
+
+#[test]
+fn the_address_that_took_the_last_job_is_tried_first() {
+    let mut farm = Farm::new();
+    let both = |farm: &mut Farm| {
+        let Heard::Up(mut peer) = up(2) else { unreachable!("it is up") };
+        let mut second = peer.addrs[0].clone();
+        second.addr = addr(12);
+        peer.addrs.push(second);
+        farm.hears(Heard::Up(peer));
+    };
+    let job = farm.job("+zeroconf");
+    both(&mut farm);
+    farm.answer_hellos(&[(2, SAME)], &[]);
+    assert_eq!(farm.placement(job).addrs, [addr(2), addr(12)]);
+    farm.reports(job, ran(12));
+    both(&mut farm);
+    farm.asks(job, "+zeroconf", &[]);
+    assert_eq!(farm.placement(job).addrs, [addr(12), addr(2)]);
+}
