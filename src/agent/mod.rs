@@ -8,6 +8,7 @@
 mod ask;
 mod books;
 mod clients;
+mod clock;
 mod decide;
 mod health;
 mod hearing;

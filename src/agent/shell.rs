@@ -24,6 +24,7 @@ use tracing::{debug, info, warn};
 use super::ask::{self, Answer, Contact, Probed};
 use super::books::{Action, Books, ClientId, Question};
 use super::clients;
+use super::clock::Clock;
 use super::hearing::Identified;
 use super::judge::Scene;
 use super::peers::PeerKey;
@@ -86,13 +87,18 @@ pub(super) async fn run(
     info!(socket = %owner.setting.socket.display(), "agent listens");
     loop {
         owner.carry_out();
-        let deadline = owner.next_deadline();
-        tokio::select! {
+        let alarm = owner.alarm();
+        let event = tokio::select! {
             event = inbox.recv() => match event {
-                Some(event) => owner.handle(event),
+                Some(event) => Some(event),
                 None => break,
             },
-            () = until(deadline) => owner.deadline_passed(),
+            () = until(alarm) => None,
+        };
+        owner.wake();
+        match event {
+            Some(event) => owner.handle(event),
+            None => owner.deadline_passed(),
         }
         if owner.is_done() {
             break;
@@ -102,9 +108,9 @@ pub(super) async fn run(
     Ok(())
 }
 
-async fn until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => sleep_until(deadline.into()).await,
+async fn until(alarm: Option<Instant>) {
+    match alarm {
+        Some(alarm) => sleep_until(alarm.into()).await,
         None => future::pending().await,
     }
 }
@@ -131,6 +137,7 @@ fn watch(setting: &Setting, events: mpsc::Sender<Event>) -> io::Result<()> {
 
 struct Owner {
     setting: Setting,
+    clock: Clock,
     books: Books,
     policies: Policies,
     toolchains: ToolchainCache,
@@ -155,16 +162,19 @@ impl Owner {
         listening: AbortHandle,
     ) -> Self {
         let toolchains = ToolchainCache::open(setting.dir.join("toolchains"));
+        let clock = Clock::new();
+        let now = clock.now();
         Self {
+            clock,
             books: Books::new(cores::usable()),
             policies: Policies::new(setting.distcc_dir.clone()),
             toolchains,
             answers: HashMap::new(),
             events,
             browser: None,
-            looked_at: Instant::now(),
+            looked_at: now,
             remember_at: None,
-            idle_since: Instant::now(),
+            idle_since: now,
             outdated: false,
             vanished: false,
             alive: Some(alive),
@@ -175,19 +185,33 @@ impl Owner {
 
     fn is_done(&self) -> bool {
         let idle = self.books.is_idle();
-        self.vanished || idle && (self.outdated || self.idle_since.elapsed() >= self.setting.idle)
+        self.vanished
+            || idle && (self.outdated || self.clock.now() >= self.idle_since + self.setting.idle)
     }
 
-    fn next_deadline(&self) -> Option<Instant> {
-        let idle = self.books.is_idle().then(|| self.idle_since + self.setting.idle);
-        [self.books.next_deadline(Instant::now()), self.remember_at, idle]
-            .into_iter()
-            .flatten()
-            .min()
+    /// When to wake whatever happens, by the runtime's clock.
+    fn alarm(&mut self) -> Option<Instant> {
+        let idle = self.books.is_idle();
+        let leaves = idle.then(|| self.idle_since + self.setting.idle);
+        let deadlines = [self.books.next_deadline(self.clock.now()), self.remember_at, leaves];
+        self.clock.alarm(deadlines.into_iter().flatten().min(), !idle)
+    }
+
+    /// Whoever has slept knows nothing of the others, nor where it is now.
+    fn wake(&mut self) {
+        if !self.clock.look() {
+            return;
+        }
+        info!("this machine or process has slept");
+        self.look_around();
+        self.books.moved(self.clock.now());
+        if let Some(browser) = &self.browser {
+            browser.ask_now();
+        }
     }
 
     fn deadline_passed(&mut self) {
-        let now = Instant::now();
+        let now = self.clock.now();
         if self.remember_at.is_some_and(|at| at <= now) {
             self.remember_at = None;
             self.remember();
@@ -196,7 +220,7 @@ impl Owner {
     }
 
     fn handle(&mut self, event: Event) {
-        let now = Instant::now();
+        let now = self.clock.now();
         match event {
             Event::Came(id, answers) => {
                 self.answers.insert(id, answers);
@@ -307,7 +331,7 @@ impl Owner {
             Action::Identify(query) => self.identify(query),
             Action::Browse => self.browse(),
             Action::Remember => {
-                self.remember_at.get_or_insert(Instant::now() + REMEMBER_AFTER);
+                self.remember_at.get_or_insert(self.clock.now() + REMEMBER_AFTER);
             }
         }
     }
@@ -345,7 +369,7 @@ impl Owner {
     }
 
     fn browse(&mut self) {
-        let now = Instant::now();
+        let now = self.clock.now();
         self.look_around();
         let scene = &self.books.scene;
         let mut known = remembered::load(&self.memory(), &scene.network_names());
@@ -370,7 +394,7 @@ impl Owner {
         let interfaces = interfaces::list();
         let networks = interfaces::networks(&interfaces);
         let before = mem::replace(&mut self.books.scene, Scene { interfaces, networks });
-        self.looked_at = Instant::now();
+        self.looked_at = self.clock.now();
         // What is new is heard of; what is gone tells nobody.
         if before.interfaces.iter().any(|had| !self.books.scene.interfaces.contains(had)) {
             self.books.moved(self.looked_at);

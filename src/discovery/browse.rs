@@ -3,13 +3,14 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mdns_sd::{
     DaemonEvent, IfKind, IfPredicate, Receiver, ResolvedService, ScopedIp, ServiceDaemon,
     ServiceEvent,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{Instrument, debug, info_span, warn};
@@ -38,6 +39,7 @@ const MAX_CACHED: i64 = 8000;
 /// Browses until dropped.
 pub(crate) struct Browser {
     task: AbortHandle,
+    ask: Arc<Notify>,
 }
 
 impl Browser {
@@ -46,11 +48,17 @@ impl Browser {
         Self::start_on_port(Reach::Lan, MDNS_PORT)
     }
 
+    /// Asks the network anew, because this machine has slept or come to another.
+    pub(crate) fn ask_now(&self) {
+        self.ask.notify_one();
+    }
+
     fn start_on_port(reach: Reach, mdns_port: u16) -> (Self, mpsc::Receiver<Heard>) {
         let (events, heard) = mpsc::channel(64);
-        let listener = Listener::new(reach, mdns_port);
+        let ask = Arc::new(Notify::new());
+        let listener = Listener::new(reach, mdns_port, Arc::clone(&ask));
         let task = tokio::spawn(listener.run(events).instrument(info_span!("browser")));
-        (Self { task: task.abort_handle() }, heard)
+        (Self { task: task.abort_handle(), ask }, heard)
     }
 }
 
@@ -114,14 +122,21 @@ struct Listener {
     instances: Instances,
     asked: Instant,
     ask_at: Instant,
+    ask: Arc<Notify>,
 }
 
 impl Listener {
-    fn new(reach: Reach, mdns_port: u16) -> Self {
-        let asked = Instant::now();
-        let ask_at = asked + ASK_AGAIN;
-        let instances = Instances::default();
-        Self { reach, mdns_port, interfaces: Vec::new(), instances, asked, ask_at }
+    fn new(reach: Reach, mdns_port: u16, ask: Arc<Notify>) -> Self {
+        let now = Instant::now();
+        Self {
+            reach,
+            mdns_port,
+            interfaces: Vec::new(),
+            instances: Instances::default(),
+            asked: now,
+            ask_at: now,
+            ask,
+        }
     }
 
     async fn run(mut self, heard: mpsc::Sender<Heard>) {
@@ -141,8 +156,13 @@ impl Listener {
     fn begin(&mut self) {
         self.interfaces = interfaces::list();
         self.instances.generation += 1;
-        self.asked = Instant::now();
-        self.ask_at = self.asked + ASK_AGAIN;
+        let now = Instant::now();
+        self.has_asked(now);
+    }
+
+    fn has_asked(&mut self, now: Instant) {
+        self.asked = now;
+        self.ask_at = now + ASK_AGAIN;
     }
 
     /// Returns when the library's thread has to be replaced or nobody listens to us any more.
@@ -177,6 +197,7 @@ impl Listener {
                         return;
                     }
                 }
+                () = self.ask.notified() => self.ask_by(Duration::ZERO),
                 permit = heard.reserve(), if self.instances.has_news() => match permit {
                     Ok(permit) => {
                         if let Some(news) = self.instances.next() {
@@ -213,7 +234,7 @@ impl Listener {
             self.instances.sweep();
         }
         self.instances.generation += 1;
-        (self.asked, self.ask_at) = (now, now + ASK_AGAIN);
+        self.has_asked(now);
         subscription.services = services;
         true
     }
@@ -367,8 +388,6 @@ impl Instances {
 #[cfg(test)]
 mod tests {
     use std::net::{SocketAddr, UdpSocket};
-
-    use std::sync::Arc;
 
     use super::*;
     use crate::base::node::NodeId;

@@ -1,6 +1,8 @@
 //! The operating system: processes, limits, clocks, locks. The only folder where `unsafe` may
 //! stand; raw file descriptors never leave it.
 
+#[cfg(feature = "daemon")]
+pub(crate) mod clock;
 pub(crate) mod cores;
 #[cfg(feature = "daemon")]
 pub(crate) mod links;
