@@ -1,6 +1,7 @@
 //! Browsing for other machines: one task round the mDNS library, which drains it promptly, asks
 //! anew now and then, and hands on what [`judge`] lets through.
 
+use std::array;
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -35,6 +36,12 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// The library's cache has no bound of its own; when a flood has filled it to this many records,
 /// its thread is replaced. Five hundred real instances make about 3000.
 const MAX_CACHED: i64 = 8000;
+
+/// When it is asked again after a start: a responder that has just answered somebody else says
+/// nothing for a second (RFC 6762, section 6), and a first compile does not wait much longer. The
+/// library puts each question off by 20 to 120 ms, and its own next one is a second away.
+const COLD: [Duration; 3] =
+    [Duration::from_millis(330), Duration::from_millis(640), Duration::from_millis(950)];
 
 /// Browses until dropped.
 pub(crate) struct Browser {
@@ -122,6 +129,8 @@ struct Listener {
     instances: Instances,
     asked: Instant,
     ask_at: Instant,
+    /// Questions of the first second still to be asked.
+    cold: array::IntoIter<Instant, 3>,
     ask: Arc<Notify>,
 }
 
@@ -135,6 +144,7 @@ impl Listener {
             instances: Instances::default(),
             asked: now,
             ask_at: now,
+            cold: [now; 3].into_iter(),
             ask,
         }
     }
@@ -157,12 +167,13 @@ impl Listener {
         self.interfaces = interfaces::list();
         self.instances.generation += 1;
         let now = Instant::now();
+        self.cold = COLD.map(|after| now + after).into_iter();
         self.has_asked(now);
     }
 
     fn has_asked(&mut self, now: Instant) {
         self.asked = now;
-        self.ask_at = now + ASK_AGAIN;
+        self.ask_at = self.cold.next().unwrap_or(now + ASK_AGAIN);
     }
 
     /// Returns when the library's thread has to be replaced or nobody listens to us any more.
