@@ -338,7 +338,7 @@ impl Job<'_> {
             None => self.start_preprocessor().map_err(job_fails)?,
             Some(_) => None,
         };
-        let connection = Connection::open(&placement.addrs, stall);
+        let connection = Connection::open(&placement.addrs, &mut places.watch(placement));
         if self.payload.is_none() {
             let payload = match preprocessor {
                 Some(preprocessor) => preprocessor.finish(),
@@ -353,7 +353,9 @@ impl Job<'_> {
             .map_err(|error| host_fails(HostFailure::Nonsense(error)))?;
         let request = self.request(placement, protocol).map_err(Mishap::Job)?;
         let reply = connection
-            .and_then(|connection| connection.exchange(&request, protocol, stall))
+            .and_then(|connection| {
+                connection.exchange(&request, protocol, stall, &mut places.watch(placement))
+            })
             .map_err(host_fails)?;
         self.check(placement, &reply)?;
         Ok(reply)

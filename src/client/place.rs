@@ -23,6 +23,7 @@ use super::log::Log;
 use super::once;
 use super::session::report_problems;
 use super::static_hosts::{Choice, ChosenHost, SlotFiles, StaticHosts, resolve};
+use super::watch::Watch;
 
 /// The system's policy; `$DISTCC_POLICY` and `$DISTCC_DIR/policy.toml` come before it.
 const SYSTEM_POLICY: &str = "/etc/distcc/policy.toml";
@@ -243,6 +244,14 @@ impl<'a> Places<'a> {
                     Found::NameWithoutAddress { host, error }
                 }
             }),
+        }
+    }
+
+    /// What a job at a granted place has an eye on.
+    pub(super) fn watch(&mut self, placement: &Placement) -> Watch<'_> {
+        match &mut self.source {
+            Source::Agent(link) => Watch::with_agent(link, placement.key),
+            Source::Files(_) | Source::None => Watch::alone(),
         }
     }
 
