@@ -27,7 +27,7 @@ use super::compiler::Compiler;
 use super::deliver::{harmless, write_object};
 use super::local;
 use super::log::Level;
-use super::place::{Nowhere, Places};
+use super::place::{Nowhere, Places, Wanted};
 use super::preprocess::{
     Payload, PreprocessFailure, Preprocessor, Workplace, read_preprocessed, show,
 };
@@ -289,19 +289,24 @@ fn distribute(
         session.log.warning(format_args!("{origin} contained no hosts; can't distribute work"));
         return Err(Failure::NoHostList);
     }
-    let asked = query(&compiler, session.compiler_name(), &session.invocation.search_path);
+    let search_path = &session.invocation.search_path;
+    let wanted = Wanted {
+        hosts: &hosts,
+        list: &list,
+        compiler: query(&compiler, session.compiler_name(), search_path),
+        unmarked: !is_marked(compile),
+    };
     let mut job =
         Job { session, compile, compiler: &compiler, started: Instant::now(), payload: None };
     let mut avoid = Vec::new();
     let mut last_host = String::new();
     while avoid.len() < MAX_HOSTS {
-        let placement =
-            places.remote(&hosts, &list, &asked, &avoid).map_err(|nowhere| match nowhere {
-                Nowhere::NoHost if !avoid.is_empty() => {
-                    Failure::HostsFailed { host: last_host.clone() }
-                }
-                nowhere => Failure::Nowhere(nowhere),
-            })?;
+        let placement = places.remote(&wanted, &avoid).map_err(|nowhere| match nowhere {
+            Nowhere::NoHost if !avoid.is_empty() => {
+                Failure::HostsFailed { host: last_host.clone() }
+            }
+            nowhere => Failure::Nowhere(nowhere),
+        })?;
         match job.run_on(&placement, places) {
             Ok(reply) => {
                 places.report(JobReport::Ran(Transfer::default()));
@@ -407,8 +412,7 @@ impl Job<'_> {
     /// An object must carry the name of the compiler that was asked for.
     fn check(&self, placement: &Placement, reply: &Reply) -> Result<(), Mishap> {
         let Some(expected) = &placement.ident else { return Ok(()) };
-        let carries_it = self.compile.kind == Kind::Object && self.compile.wants_ident;
-        if !carries_it || !reply.status.success() {
+        if !is_marked(self.compile) || !reply.status.success() {
             return Ok(());
         }
         let found = match ident::comments(&reply.object) {
@@ -460,6 +464,11 @@ impl Job<'_> {
         log.info(format_args!("compile {source} on {host} completed ok"));
         log.info(format_args!("elapsed compilation time {seconds:.6}s"));
     }
+}
+
+/// Will the object carry the mark of its compiler?
+fn is_marked(compile: &Compile) -> bool {
+    compile.kind == Kind::Object && compile.wants_ident
 }
 
 fn job_fails(failure: PreprocessFailure) -> Mishap {
