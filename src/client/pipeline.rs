@@ -308,8 +308,8 @@ fn distribute(
             nowhere => Failure::Nowhere(nowhere),
         })?;
         match job.run_on(&placement, places) {
-            Ok(reply) => {
-                places.report(JobReport::Ran(Transfer::default()));
+            Ok((reply, transfer)) => {
+                places.report(JobReport::Ran(transfer));
                 return job.deliver(&placement, reply);
             }
             Err(Mishap::Host(report)) => places.report(report),
@@ -336,7 +336,11 @@ fn is_precompiled(header: &Path) -> bool {
 
 impl Job<'_> {
     /// The compiler's result on one host.
-    fn run_on(&mut self, placement: &Placement, places: &mut Places<'_>) -> Result<Reply, Mishap> {
+    fn run_on(
+        &mut self,
+        placement: &Placement,
+        places: &mut Places<'_>,
+    ) -> Result<(Reply, Transfer), Mishap> {
         let stall = self.session.env.io_timeout;
         // The preprocessor works while the connection is made.
         let preprocessor = match self.payload {
@@ -357,13 +361,13 @@ impl Job<'_> {
         let protocol = Protocol::from_version(placement.protocol)
             .map_err(|error| host_fails(HostFailure::Nonsense(error)))?;
         let request = self.request(placement, protocol).map_err(Mishap::Job)?;
-        let reply = connection
+        let (reply, transfer) = connection
             .and_then(|connection| {
                 connection.exchange(&request, protocol, stall, &mut places.watch(placement))
             })
             .map_err(host_fails)?;
         self.check(placement, &reply)?;
-        Ok(reply)
+        Ok((reply, transfer))
     }
 
     /// None for a source that is preprocessed already.

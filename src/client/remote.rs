@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use crate::sys::tcp;
+use crate::wire::control::Transfer;
 use crate::wire::error::DecodeError;
 use crate::wire::job::{Protocol, WaitStatus};
 use crate::wire::limits::Limits;
@@ -26,6 +28,9 @@ const STALE_AFTER: Duration = Duration::from_secs(3);
 /// What may fail, for people.
 const SENDING: &str = "sending";
 const WAITING: &str = "waiting for the answer";
+
+/// Requests of at least so many bytes tell how fast the network is.
+const MEASURED: usize = 64 << 10;
 
 /// Bytes read at once.
 const READ_SIZE: usize = 64 << 10;
@@ -101,14 +106,15 @@ impl Connection {
         Ok(Self { stream, addr, since: Instant::now() })
     }
 
-    /// Sends `request` and waits for the answer. `stall` is how long nothing may happen.
+    /// Sends `request` and waits for the answer. `stall` is how long nothing may happen. Tells too
+    /// how the request went over the wire.
     pub(super) fn exchange(
         mut self,
         request: &[u8],
         protocol: Protocol,
         stall: Duration,
         watch: &mut Watch<'_>,
-    ) -> Result<Reply, HostFailure> {
+    ) -> Result<(Reply, Transfer), HostFailure> {
         if self.since.elapsed() > STALE_AFTER || self.has_spoken() {
             self = Self::open(&[self.addr], watch)?;
         }
@@ -117,7 +123,7 @@ impl Connection {
         let mut decoder = ReplyDecoder::new(protocol, Limits::default());
         match talk.read_reply(&mut decoder) {
             // A server may refuse without reading all of the request; what it answered counts.
-            Ok(reply) => Ok(reply),
+            Ok(reply) => Ok((reply, self.transfer(request.len()))),
             Err(failure) => Err(match (failure, sent) {
                 (HostFailure::Nonsense(DecodeError::NoBytes), _) => self.refused_or_gone(),
                 (HostFailure::Nonsense(DecodeError::Truncated { .. }), _) => HostFailure::Gone,
@@ -126,6 +132,20 @@ impl Connection {
                 }
                 (failure, _) => failure,
             }),
+        }
+    }
+
+    /// A small request says nothing of the network: it fits into what is sent unasked.
+    fn transfer(&self, len: usize) -> Transfer {
+        let addr = Some(self.addr);
+        let sending = (len >= MEASURED).then(|| tcp::sending(&self.stream).ok().flatten());
+        match sending.flatten() {
+            None => Transfer { addr, ..Transfer::default() },
+            Some(sending) => {
+                let busy = sending.time_on_wire().as_micros();
+                let busy_us = u64::try_from(busy).unwrap_or(u64::MAX);
+                Transfer { addr, acked: sending.acked, busy_us }
+            }
         }
     }
 
@@ -254,9 +274,12 @@ mod tests {
         });
         let watch = &mut Watch::alone();
         let connection = Connection::open(&[addr], watch).unwrap();
-        let reply = connection.exchange(b"request", Protocol::Plain, STALL, watch);
+        let done = connection.exchange(b"request", Protocol::Plain, STALL, watch);
         drop(server.join().unwrap());
-        reply
+        done.map(|(reply, transfer)| {
+            assert_eq!(transfer, Transfer { addr: Some(addr), ..Transfer::default() });
+            reply
+        })
     }
 
     fn answer(mut stream: TcpStream, bytes: &[u8]) {

@@ -10,3 +10,4 @@ pub(crate) mod privileges;
 #[cfg(feature = "daemon")]
 pub(crate) mod process;
 pub(crate) mod signals;
+pub(crate) mod tcp;
