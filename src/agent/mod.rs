@@ -2,7 +2,7 @@
 //!
 //! `start` binds the socket and detaches; `shell` is the one task that owns the [`books::Books`]
 //! and carries out what they ask for; `clients` holds one task per client, `ask` speaks to peers,
-//! `remembered` keeps the peers of the last time. The books decide and do no I/O: events in,
+//! `remembered` keeps the peers of the last time, `speed` tells when compressing pays. The books decide and do no I/O: events in,
 //! actions out, time as an argument. Nobody outside imports the agent.
 
 mod ask;
@@ -17,6 +17,7 @@ mod policies;
 mod remembered;
 mod shell;
 mod show;
+mod speed;
 mod start;
 
 #[cfg(test)]
