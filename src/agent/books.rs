@@ -19,6 +19,7 @@ use crate::settings::hosts::HostList;
 use crate::wire::control::{
     AgentMessage, CompilerQuery, JobReport, LocalPurpose, PlaceRequest, ShowRequest,
 };
+use crate::wire::job::Protocol;
 
 /// Host lists remembered in parsed form, with the hosts that they name.
 const MAX_LISTS: usize = 64;
@@ -72,6 +73,8 @@ pub(super) struct Client {
     pub(super) asked_at: Instant,
     /// The peer that holds a place of this client, and the compiler's name sent there.
     pub(super) place: Option<(PeerKey, String)>,
+    /// How the job was sent there.
+    pub(super) protocol: Protocol,
     pub(super) holds_local_slot: bool,
     pub(super) holds_listed_local: bool,
 }
@@ -160,6 +163,7 @@ impl Books {
             question: None,
             asked_at: now,
             place: None,
+            protocol: Protocol::Plain,
             holds_local_slot: false,
             holds_listed_local: false,
         };
@@ -208,12 +212,26 @@ impl Books {
 
     /// A client tells how its job ended.
     pub(super) fn reported(&mut self, now: Instant, id: ClientId, report: JobReport) {
-        let place = self.clients.get(&id).and_then(|client| client.place.clone());
+        let client = self.clients.get(&id);
+        let protocol = client.map_or(Protocol::Plain, |client| client.protocol);
+        let place = client.and_then(|client| client.place.clone());
         self.release(id);
         if let Some((key, name)) = place {
+            self.learn_speed(key, protocol, &report);
             self.learn(now, key, &name, report);
         }
         self.serve_waiting(now);
+    }
+
+    fn learn_speed(&mut self, key: PeerKey, protocol: Protocol, report: &JobReport) {
+        let Some(peer) = self.peers.get_mut(&key) else { return };
+        match report {
+            JobReport::Ran(transfer) => {
+                peer.speed.ran(transfer, protocol, &self.scene.network_names());
+            }
+            JobReport::HostFailed { .. } | JobReport::Refused => peer.speed.failed(protocol),
+            JobReport::WrongCompiler { .. } | JobReport::Abandoned => {}
+        }
     }
 
     fn learn(&mut self, now: Instant, key: PeerKey, name: &str, report: JobReport) {

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use super::books::{Action, Books, ClientId, InForce, Question};
 use super::judge::{self, Judgement, LocalCompiler, Match};
 use super::local::limit_for;
-use super::peers::{Peer, PeerKey};
+use super::peers::PeerKey;
 use super::show;
+use super::speed;
 use crate::policy::file::Policy;
 use crate::policy::placement::{self, Load, Order};
 use crate::settings::hosts::{self, HostEntry, HostList, TcpHost};
@@ -16,6 +17,7 @@ use crate::wire::control::{
     AgentMessage, CompilerQuery, HostsText, LocalPlace, LocalPurpose, PlaceRequest, Placement,
     ShowRequest,
 };
+use crate::wire::job::Protocol;
 
 /// For how long the first compile waits for the first eligible peer.
 pub(super) const SETTLE: Duration = Duration::from_millis(1200);
@@ -244,11 +246,16 @@ impl Books {
         }
         let peer = self.peers.get_mut(&key)?;
         peer.in_use += 1;
+        let protocol = match listed {
+            Some(host) if host.options.lzo => Protocol::Lzo,
+            Some(_) => Protocol::Plain,
+            None => speed::protocol(peer, &self.scene.network_names()),
+        };
         let placement = Placement {
             key: key.0,
             host: listed.map_or_else(|| peer.host_port(), |host| host.token.clone()),
             addrs: matched.addrs.clone(),
-            protocol: protocol(peer, listed),
+            protocol: protocol.version(),
             compiler: matched.name.clone().into_bytes(),
             ident: Some(matched.ident.clone()).filter(|ident| !ident.is_empty()),
             warnings: Vec::new(),
@@ -257,6 +264,7 @@ impl Books {
         let client = self.clients.get_mut(&id)?;
         client.holds_local_slot = true;
         client.place = Some((key, matched.name.clone()));
+        client.protocol = protocol;
         Some(AgentMessage::Placed(placement))
     }
 
@@ -444,14 +452,6 @@ impl Books {
         self.warned.extend(due.iter().map(|text| (text.clone(), now)));
         due
     }
-}
-
-fn protocol(peer: &Peer, listed: Option<&TcpHost>) -> u32 {
-    let lzo = match listed {
-        Some(host) => host.options.lzo,
-        None => peer.has_feature("lzo"),
-    };
-    if lzo { 2 } else { 1 }
 }
 
 fn list_problems(origin: &str, list: &HostList) -> Vec<String> {

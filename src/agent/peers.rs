@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use super::health::Pulse;
+use super::speed::Speed;
 use crate::base::node::NodeId;
 use crate::discovery::cluster::NodeKey;
 use crate::discovery::txt::HeardTxt;
@@ -116,6 +117,8 @@ pub(super) struct Peer {
     refusals: u32,
     broken_jobs: u32,
     backoff: Option<Backoff>,
+    /// Of the way to it.
+    pub(super) speed: Speed,
     wrong: HashMap<String, (u32, String)>,
     distrusted: HashSet<String>,
 }
@@ -141,6 +144,7 @@ impl Peer {
             refusals: 0,
             broken_jobs: 0,
             backoff: None,
+            speed: Speed::default(),
             wrong: HashMap::new(),
             distrusted: HashSet::new(),
         }

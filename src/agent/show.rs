@@ -4,7 +4,9 @@ use super::books::{Books, InForce};
 use super::decide::{Seat, Who};
 use super::judge::{Judgement, LocalCompiler};
 use super::peers::{Origin, Peer, State};
+use super::speed;
 use crate::wire::control::{HostLine, HostsAnswer, VerdictLine};
+use crate::wire::job::Protocol;
 
 /// One line a host; `columns` are the same hosts judged for each of the `compilers`.
 pub(super) fn answer(
@@ -72,7 +74,10 @@ fn line(books: &Books, seat: &Seat, verdicts: Vec<VerdictLine>) -> HostLine {
             let peer = &books.peers[key];
             let token = match listed {
                 Some(host) => host.token.clone(),
-                None => discovered_token(peer, seat.slots),
+                None => {
+                    let protocol = speed::protocol(peer, &books.scene.network_names());
+                    discovered_token(peer, seat.slots, protocol)
+                }
             };
             let source = match peer.origin {
                 Origin::Listed { .. } => "hosts",
@@ -85,8 +90,11 @@ fn line(books: &Books, seat: &Seat, verdicts: Vec<VerdictLine>) -> HostLine {
 }
 
 /// As it could stand in a host list.
-fn discovered_token(peer: &Peer, slots: u16) -> String {
-    let options = if peer.has_feature("lzo") { ",lzo" } else { "" };
+fn discovered_token(peer: &Peer, slots: u16, protocol: Protocol) -> String {
+    let options = match protocol {
+        Protocol::Plain => "",
+        Protocol::Lzo => ",lzo",
+    };
     format!("{}/{slots}{options}", peer.host_port())
 }
 

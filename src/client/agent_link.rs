@@ -4,7 +4,7 @@ use std::env;
 use std::ffi::OsStr;
 use std::fmt::{self, Display, Formatter};
 use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -114,7 +114,7 @@ impl AgentLink {
         Self::connect(socket)
     }
 
-    fn over(stream: UnixStream) -> Result<Self, AgentError> {
+    pub(super) fn over(stream: UnixStream) -> Result<Self, AgentError> {
         let uid = getsockopt(&stream, PeerCredentials).map_err(io::Error::from)?.uid();
         if uid != nix::unistd::geteuid().as_raw() {
             return Err(AgentError::Stranger { uid });
@@ -168,6 +168,23 @@ impl AgentLink {
         }
     }
 
+    /// Readable when it says something unasked, and when it has ended.
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+
+    /// Reads what it says unasked: which placement is lost, by its key, and why.
+    pub(super) fn recalled(&mut self) -> Result<(u64, String), AgentError> {
+        // A job must not hang because an agent was stopped in the middle of a word.
+        self.stream.set_read_timeout(Some(GREETING_DEADLINE))?;
+        let heard = self.receive();
+        self.stream.set_read_timeout(None)?;
+        match heard? {
+            AgentMessage::Recalled { key, reason } => Ok((key, reason)),
+            _ => Err(AgentError::Garbled),
+        }
+    }
+
     fn queue(&mut self, message: &ClientMessage) -> Result<(), AgentError> {
         self.outgoing.extend(frame(message).map_err(|_| AgentError::Garbled)?);
         Ok(())
@@ -192,7 +209,13 @@ impl AgentLink {
             }
             self.greeted = true;
         }
-        self.receive()
+        loop {
+            match self.receive()? {
+                // The place before this question was lost after the job had left it.
+                AgentMessage::Recalled { .. } => {}
+                answer => return Ok(answer),
+            }
+        }
     }
 
     fn receive(&mut self) -> Result<AgentMessage, AgentError> {

@@ -1,14 +1,15 @@
 //! The compile client: from a command line to an exit code, without a runtime.
 //!
 //! `invocation` tells how we were called, `pipeline` is the way of one command, top to bottom:
-//! `place` (asked over `agent_link`, or `static_hosts` without an agent), `preprocess`, `remote`,
-//! `deliver`, or else `local`. `questions`, `show` and `help` answer questions about ourselves.
-//! One thread, blocking I/O; a child process preprocesses while the connection is made. Nothing
+//! `place` (asked over `agent_link`, or `static_hosts` without an agent), `preprocess`, `remote`
+//! (over `connect`, under the eyes of `watch`), `deliver`, or else `local`. `questions`, `show` and `help` answer questions about ourselves.
+//! One thread, which sleeps in one call at a time; a child process preprocesses while the connection is made. Nothing
 //! here judges a host or a toolchain: the agent does.
 
 mod agent_link;
 mod child;
 mod compiler;
+mod connect;
 mod deliver;
 mod help;
 mod invocation;
@@ -23,5 +24,6 @@ mod remote;
 mod session;
 mod start;
 mod static_hosts;
+mod watch;
 
 pub use start::main;

@@ -27,7 +27,7 @@ use super::compiler::Compiler;
 use super::deliver::{harmless, write_object};
 use super::local;
 use super::log::Level;
-use super::place::{Nowhere, Places};
+use super::place::{Nowhere, Places, Wanted};
 use super::preprocess::{
     Payload, PreprocessFailure, Preprocessor, Workplace, read_preprocessed, show,
 };
@@ -289,22 +289,27 @@ fn distribute(
         session.log.warning(format_args!("{origin} contained no hosts; can't distribute work"));
         return Err(Failure::NoHostList);
     }
-    let asked = query(&compiler, session.compiler_name(), &session.invocation.search_path);
+    let search_path = &session.invocation.search_path;
+    let wanted = Wanted {
+        hosts: &hosts,
+        list: &list,
+        compiler: query(&compiler, session.compiler_name(), search_path),
+        unmarked: !is_marked(compile),
+    };
     let mut job =
         Job { session, compile, compiler: &compiler, started: Instant::now(), payload: None };
     let mut avoid = Vec::new();
     let mut last_host = String::new();
     while avoid.len() < MAX_HOSTS {
-        let placement =
-            places.remote(&hosts, &list, &asked, &avoid).map_err(|nowhere| match nowhere {
-                Nowhere::NoHost if !avoid.is_empty() => {
-                    Failure::HostsFailed { host: last_host.clone() }
-                }
-                nowhere => Failure::Nowhere(nowhere),
-            })?;
+        let placement = places.remote(&wanted, &avoid).map_err(|nowhere| match nowhere {
+            Nowhere::NoHost if !avoid.is_empty() => {
+                Failure::HostsFailed { host: last_host.clone() }
+            }
+            nowhere => Failure::Nowhere(nowhere),
+        })?;
         match job.run_on(&placement, places) {
-            Ok(reply) => {
-                places.report(JobReport::Ran(Transfer::default()));
+            Ok((reply, transfer)) => {
+                places.report(JobReport::Ran(transfer));
                 return job.deliver(&placement, reply);
             }
             Err(Mishap::Host(report)) => places.report(report),
@@ -331,14 +336,18 @@ fn is_precompiled(header: &Path) -> bool {
 
 impl Job<'_> {
     /// The compiler's result on one host.
-    fn run_on(&mut self, placement: &Placement, places: &mut Places<'_>) -> Result<Reply, Mishap> {
+    fn run_on(
+        &mut self,
+        placement: &Placement,
+        places: &mut Places<'_>,
+    ) -> Result<(Reply, Transfer), Mishap> {
         let stall = self.session.env.io_timeout;
         // The preprocessor works while the connection is made.
         let preprocessor = match self.payload {
             None => self.start_preprocessor().map_err(job_fails)?,
             Some(_) => None,
         };
-        let connection = Connection::open(&placement.addrs, stall);
+        let connection = Connection::open(&placement.addrs, &mut places.watch(placement));
         if self.payload.is_none() {
             let payload = match preprocessor {
                 Some(preprocessor) => preprocessor.finish(),
@@ -352,11 +361,13 @@ impl Job<'_> {
         let protocol = Protocol::from_version(placement.protocol)
             .map_err(|error| host_fails(HostFailure::Nonsense(error)))?;
         let request = self.request(placement, protocol).map_err(Mishap::Job)?;
-        let reply = connection
-            .and_then(|connection| connection.exchange(&request, protocol, stall))
+        let (reply, transfer) = connection
+            .and_then(|connection| {
+                connection.exchange(&request, protocol, stall, &mut places.watch(placement))
+            })
             .map_err(host_fails)?;
         self.check(placement, &reply)?;
-        Ok(reply)
+        Ok((reply, transfer))
     }
 
     /// None for a source that is preprocessed already.
@@ -405,8 +416,7 @@ impl Job<'_> {
     /// An object must carry the name of the compiler that was asked for.
     fn check(&self, placement: &Placement, reply: &Reply) -> Result<(), Mishap> {
         let Some(expected) = &placement.ident else { return Ok(()) };
-        let carries_it = self.compile.kind == Kind::Object && self.compile.wants_ident;
-        if !carries_it || !reply.status.success() {
+        if !is_marked(self.compile) || !reply.status.success() {
             return Ok(());
         }
         let found = match ident::comments(&reply.object) {
@@ -458,6 +468,11 @@ impl Job<'_> {
         log.info(format_args!("compile {source} on {host} completed ok"));
         log.info(format_args!("elapsed compilation time {seconds:.6}s"));
     }
+}
+
+/// Will the object carry the mark of its compiler?
+fn is_marked(compile: &Compile) -> bool {
+    compile.kind == Kind::Object && compile.wants_ident
 }
 
 fn job_fails(failure: PreprocessFailure) -> Mishap {

@@ -23,6 +23,7 @@ use super::log::Log;
 use super::once;
 use super::session::report_problems;
 use super::static_hosts::{Choice, ChosenHost, SlotFiles, StaticHosts, resolve};
+use super::watch::Watch;
 
 /// The system's policy; `$DISTCC_POLICY` and `$DISTCC_DIR/policy.toml` come before it.
 const SYSTEM_POLICY: &str = "/etc/distcc/policy.toml";
@@ -62,6 +63,19 @@ impl Display for Nowhere {
             Self::Locks(error) => write!(f, "cannot use the lock files: {error}"),
         }
     }
+}
+
+/// What a place is wanted for.
+#[derive(Debug)]
+pub(super) struct Wanted<'a> {
+    /// The host list in force.
+    pub(super) hosts: &'a HostsText,
+    /// The same, parsed.
+    pub(super) list: &'a HostList,
+    /// The compiler that the job names.
+    pub(super) compiler: CompilerQuery,
+    /// [`PlaceRequest::unmarked`].
+    pub(super) unmarked: bool,
 }
 
 /// What grants places.
@@ -128,19 +142,18 @@ impl<'a> Places<'a> {
     /// Waits for a place for a job that may travel. `avoid` are the keys of hosts where it failed.
     pub(super) fn remote(
         &mut self,
-        hosts: &HostsText,
-        list: &HostList,
-        compiler: &CompilerQuery,
+        wanted: &Wanted<'_>,
         avoid: &[u64],
     ) -> Result<Placement, Nowhere> {
+        let Wanted { hosts, list, compiler, unmarked } = wanted;
         self.limits = (list.localslots, list.localslots_cpp);
         let request = PlaceRequest {
-            hosts: hosts.clone(),
+            hosts: (*hosts).clone(),
             compiler: compiler.clone(),
             avoid: avoid.to_vec(),
             policy: self.env.policy.as_ref().map(|path| path.to_string_lossy().into_owned()),
             may_fall_back: self.env.fallback,
-            unmarked: false,
+            unmarked: *unmarked,
         };
         if let Some(granted) = self.ask_agent(|link| link.place(request.clone()), Start::IfNeeded) {
             return match granted {
@@ -243,6 +256,14 @@ impl<'a> Places<'a> {
                     Found::NameWithoutAddress { host, error }
                 }
             }),
+        }
+    }
+
+    /// What a job at a granted place has an eye on.
+    pub(super) fn watch(&mut self, placement: &Placement) -> Watch<'_> {
+        match &mut self.source {
+            Source::Agent(link) => Watch::with_agent(link, placement.key),
+            Source::Files(_) | Source::None => Watch::alone(),
         }
     }
 

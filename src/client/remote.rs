@@ -7,15 +7,16 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use socket2::{SockRef, TcpKeepalive};
 
+use crate::sys::tcp;
+use crate::wire::control::Transfer;
 use crate::wire::error::DecodeError;
 use crate::wire::job::{Protocol, WaitStatus};
 use crate::wire::limits::Limits;
 use crate::wire::reply::{ReplyDecoder, ReplyHead, ReplyStep};
 
-/// How long connecting to one address may take, as in the original.
-const CONNECT_DEADLINE: Duration = Duration::from_secs(4);
+use super::connect::connect;
+use super::watch::{Interruption, Watch};
 
 /// How long the check may take whether a host that closed is still there.
 const ALIVE_DEADLINE: Duration = Duration::from_secs(1);
@@ -24,10 +25,12 @@ const ALIVE_DEADLINE: Duration = Duration::from_secs(1);
 /// give the head of a request a deadline, and a preprocessor may take longer.
 const STALE_AFTER: Duration = Duration::from_secs(3);
 
-/// A silent peer is asked after this long whether it is still there, and then this often.
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
-const KEEPALIVE_PROBES: u32 = 4;
+/// What may fail, for people.
+const SENDING: &str = "sending";
+const WAITING: &str = "waiting for the answer";
+
+/// Requests of at least so many bytes tell how fast the network is.
+const MEASURED: usize = 64 << 10;
 
 /// Bytes read at once.
 const READ_SIZE: usize = 64 << 10;
@@ -53,6 +56,8 @@ pub(super) enum HostFailure {
     },
     /// It closed before the answer was complete, and takes no new connections.
     Gone,
+    /// The agent knows that it no longer answers anybody: why, a lowercase fragment.
+    Lost(String),
     /// The answer cannot be read.
     Nonsense(DecodeError),
 }
@@ -67,6 +72,7 @@ impl Display for HostFailure {
             Self::Refused => f.write_str("closed the connection without an answer"),
             Self::Broken { during, error } => write!(f, "{during} failed: {error}"),
             Self::Gone => f.write_str("vanished while it had the job"),
+            Self::Lost(reason) => write!(f, "was lost: {reason}"),
             Self::Nonsense(error) => write!(f, "cannot read the answer: {error}"),
         }
     }
@@ -95,47 +101,51 @@ pub(super) struct Connection {
 
 impl Connection {
     /// Connects to the first of `addrs` that answers.
-    pub(super) fn open(addrs: &[SocketAddr], stall: Duration) -> Result<Self, HostFailure> {
-        let mut failure = HostFailure::Unreachable {
-            addr: None,
-            error: io::Error::from(io::ErrorKind::AddrNotAvailable),
-        };
-        for addr in addrs {
-            match connect(addr, stall) {
-                Ok(stream) => {
-                    return Ok(Self { stream, addr: *addr, since: Instant::now() });
-                }
-                Err(error) => {
-                    failure = HostFailure::Unreachable { addr: Some(*addr), error };
-                }
-            }
-        }
-        Err(failure)
+    pub(super) fn open(addrs: &[SocketAddr], watch: &mut Watch<'_>) -> Result<Self, HostFailure> {
+        let (stream, addr) = connect(addrs, watch)?;
+        Ok(Self { stream, addr, since: Instant::now() })
     }
 
-    /// Sends `request` and waits for the answer. `stall` is how long nothing may happen.
+    /// Sends `request` and waits for the answer. `stall` is how long nothing may happen. Tells too
+    /// how the request went over the wire.
     pub(super) fn exchange(
         mut self,
         request: &[u8],
         protocol: Protocol,
         stall: Duration,
-    ) -> Result<Reply, HostFailure> {
+        watch: &mut Watch<'_>,
+    ) -> Result<(Reply, Transfer), HostFailure> {
         if self.since.elapsed() > STALE_AFTER || self.has_spoken() {
-            self = Self::open(&[self.addr], stall)?;
+            self = Self::open(&[self.addr], watch)?;
         }
-        let sent = self.stream.write_all(request);
+        let mut talk = Talk { stream: &self.stream, stall, watch };
+        let sent = talk.send(request)?;
         let mut decoder = ReplyDecoder::new(protocol, Limits::default());
-        match self.read_reply(&mut decoder) {
+        match talk.read_reply(&mut decoder) {
             // A server may refuse without reading all of the request; what it answered counts.
-            Ok(reply) => Ok(reply),
+            Ok(reply) => Ok((reply, self.transfer(request.len()))),
             Err(failure) => Err(match (failure, sent) {
                 (HostFailure::Nonsense(DecodeError::NoBytes), _) => self.refused_or_gone(),
                 (HostFailure::Nonsense(DecodeError::Truncated { .. }), _) => HostFailure::Gone,
-                (HostFailure::Broken { .. }, Err(error)) => {
-                    HostFailure::Broken { during: "sending", error }
+                (HostFailure::Broken { .. }, Sent::Part(error)) => {
+                    HostFailure::Broken { during: SENDING, error }
                 }
                 (failure, _) => failure,
             }),
+        }
+    }
+
+    /// A small request says nothing of the network: it fits into what is sent unasked.
+    fn transfer(&self, len: usize) -> Transfer {
+        let addr = Some(self.addr);
+        let sending = (len >= MEASURED).then(|| tcp::sending(&self.stream).ok().flatten());
+        match sending.flatten() {
+            None => Transfer { addr, ..Transfer::default() },
+            Some(sending) => {
+                let busy = sending.time_on_wire().as_micros();
+                let busy_us = u64::try_from(busy).unwrap_or(u64::MAX);
+                Transfer { addr, acked: sending.acked, busy_us }
+            }
         }
     }
 
@@ -146,17 +156,57 @@ impl Connection {
         !matches!(poll(&mut fds, PollTimeout::ZERO), Ok(0))
     }
 
+    /// A close without a byte is how a stock server refuses, and also how a killed one ends.
+    fn refused_or_gone(&self) -> HostFailure {
+        match TcpStream::connect_timeout(&self.addr, ALIVE_DEADLINE) {
+            Ok(_) => HostFailure::Refused,
+            Err(_) => HostFailure::Gone,
+        }
+    }
+}
+
+/// How much of a request went out.
+enum Sent {
+    All,
+    /// The other end reads no more.
+    Part(io::Error),
+}
+
+/// Request and answer on one connection, which does not block.
+struct Talk<'a, 'w> {
+    stream: &'a TcpStream,
+    stall: Duration,
+    watch: &'a mut Watch<'w>,
+}
+
+impl Talk<'_, '_> {
+    fn send(&mut self, request: &[u8]) -> Result<Sent, HostFailure> {
+        let mut rest = request;
+        while !rest.is_empty() {
+            match self.stream.write(rest) {
+                Ok(n_written) => rest = &rest[n_written..],
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.wait(PollFlags::POLLOUT, SENDING)?;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Ok(Sent::Part(error)),
+            }
+        }
+        Ok(Sent::All)
+    }
+
     fn read_reply(&mut self, decoder: &mut ReplyDecoder) -> Result<Reply, HostFailure> {
         let mut head = None;
         let mut object = Vec::new();
         let mut buffer = vec![0; READ_SIZE];
         loop {
+            self.wait(PollFlags::POLLIN, WAITING)?;
             let n_read = match self.stream.read(&mut buffer) {
                 Ok(n_read) => n_read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) if is_passing(&error) => continue,
                 // What a server left unread turns its close into a reset.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionReset => 0,
-                Err(error) => return Err(broken_while_waiting(error)),
+                Err(error) => return Err(HostFailure::Broken { during: WAITING, error }),
             };
             if n_read == 0 {
                 let ended = decoder.eof().map_err(HostFailure::Nonsense);
@@ -178,45 +228,33 @@ impl Connection {
         }
     }
 
-    /// A close without a byte is how a stock server refuses, and also how a killed one ends.
-    fn refused_or_gone(&self) -> HostFailure {
-        match TcpStream::connect_timeout(&self.addr, ALIVE_DEADLINE) {
-            Ok(_) => HostFailure::Refused,
-            Err(_) => HostFailure::Gone,
+    fn wait(&mut self, wanted: PollFlags, during: &'static str) -> Result<(), HostFailure> {
+        match self.watch.wait(&[(self.stream.as_fd(), wanted)], self.stall) {
+            Ok(_) => Ok(()),
+            Err(Interruption::Recalled(reason)) => Err(HostFailure::Lost(reason)),
+            Err(Interruption::Late) => {
+                let error = io::Error::from(io::ErrorKind::TimedOut);
+                Err(HostFailure::Broken { during, error })
+            }
+            Err(Interruption::Io(error)) => Err(HostFailure::Broken { during, error }),
         }
     }
 }
 
-fn broken_while_waiting(error: io::Error) -> HostFailure {
-    let error = match error.kind() {
-        // How a read deadline shows itself.
-        io::ErrorKind::WouldBlock => io::Error::from(io::ErrorKind::TimedOut),
-        _ => error,
-    };
-    HostFailure::Broken { during: "waiting for the answer", error }
-}
-
-/// There is no `TCP_USER_TIMEOUT`: it would also end a connection whose peer acknowledges but has
-/// no room, as a stock server's backlog does while all of its children are busy.
-fn connect(addr: &SocketAddr, stall: Duration) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect_timeout(addr, CONNECT_DEADLINE)?;
-    stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(stall))?;
-    stream.set_write_timeout(Some(stall))?;
-    let keepalive = TcpKeepalive::new()
-        .with_time(KEEPALIVE_IDLE)
-        .with_interval(KEEPALIVE_INTERVAL)
-        .with_retries(KEEPALIVE_PROBES);
-    let socket = SockRef::from(&stream);
-    socket.set_tcp_keepalive(&keepalive)?;
-    Ok(stream)
+/// Nothing is there to read after all.
+fn is_passing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock)
 }
 
 #[cfg(test)]
 mod tests {
     use std::net::{Ipv4Addr, TcpListener};
+    use std::os::unix::net::UnixStream;
     use std::thread;
 
+    use crate::wire::control::{AgentMessage, frame};
+
+    use super::super::agent_link::AgentLink;
     use super::*;
 
     const STALL: Duration = Duration::from_secs(60);
@@ -234,10 +272,14 @@ mod tests {
             serve(stream);
             listener
         });
-        let connection = Connection::open(&[addr], STALL).unwrap();
-        let reply = connection.exchange(b"request", Protocol::Plain, STALL);
+        let watch = &mut Watch::alone();
+        let connection = Connection::open(&[addr], watch).unwrap();
+        let done = connection.exchange(b"request", Protocol::Plain, STALL, watch);
         drop(server.join().unwrap());
-        reply
+        done.map(|(reply, transfer)| {
+            assert_eq!(transfer, Transfer { addr: Some(addr), ..Transfer::default() });
+            reply
+        })
     }
 
     fn answer(mut stream: TcpStream, bytes: &[u8]) {
@@ -277,24 +319,29 @@ mod tests {
         assert!(matches!(reply, Err(HostFailure::Nonsense(_))), "{reply:?}");
     }
 
-    #[test]
-    fn only_the_stall_deadline_ends_a_wait_for_a_peer_that_acknowledges() {
+    /// An exchange with a host that reads nothing, so that its socket's buffers fill.
+    fn exchange_with_deaf_host(stall: Duration, watch: &mut Watch<'_>) -> HostFailure {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let addr = listener.local_addr().unwrap();
-        let connection = Connection::open(&[addr], STALL).unwrap();
-        let socket = SockRef::from(&connection.stream);
-        assert_eq!(socket.tcp_user_timeout().unwrap(), None);
-        assert!(socket.keepalive().unwrap());
-        assert_eq!(connection.stream.read_timeout().unwrap(), Some(STALL));
+        let connection = Connection::open(&[addr], &mut Watch::alone()).unwrap();
+        let request = vec![0; 32 << 20];
+        connection.exchange(&request, Protocol::Plain, stall, watch).unwrap_err()
     }
 
     #[test]
-    fn the_next_address_is_tried() {
-        let closed = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap();
-        let open = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let addr = open.local_addr().unwrap();
-        assert_eq!(Connection::open(&[closed, addr], STALL).unwrap().addr, addr);
-        let failure = Connection::open(&[closed], STALL).unwrap_err();
-        assert!(failure.to_string().starts_with(&format!("connect to {closed} failed")));
+    fn a_host_that_takes_nothing_is_given_up_after_the_stall_deadline() {
+        let failure = exchange_with_deaf_host(Duration::from_millis(20), &mut Watch::alone());
+        assert_eq!(failure.to_string(), "sending failed: timed out");
+    }
+
+    #[test]
+    fn a_recall_ends_an_exchange_in_the_middle_of_the_request() {
+        let (ours, mut agents) = UnixStream::pair().unwrap();
+        let mut link = AgentLink::over(ours).unwrap();
+        let mut watch = Watch::with_agent(&mut link, 7);
+        let recall = AgentMessage::Recalled { key: 7, reason: "it does not answer".to_owned() };
+        agents.write_all(&frame(&recall).unwrap()).unwrap();
+        let failure = exchange_with_deaf_host(STALL, &mut watch);
+        assert_eq!(failure.to_string(), "was lost: it does not answer");
     }
 }

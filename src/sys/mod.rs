@@ -12,3 +12,4 @@ pub(crate) mod privileges;
 #[cfg(feature = "daemon")]
 pub(crate) mod process;
 pub(crate) mod signals;
+pub(crate) mod tcp;

@@ -199,10 +199,9 @@ pub(crate) enum JobReport {
 pub(crate) struct Transfer {
     /// The address that took the job, if it went over TCP.
     pub(crate) addr: Option<SocketAddr>,
-    /// Bytes that the other end acknowledged.
+    /// Bytes that the other end acknowledged; 0 if nothing was measured.
     pub(crate) acked: u64,
-    /// For how long the network, not the other end, held bytes back, in microseconds; 0 if the
-    /// kernel does not tell.
+    /// For how long the network, not the other end, held bytes back, in microseconds.
     pub(crate) busy_us: u64,
 }
 
