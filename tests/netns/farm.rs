@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use crate::lab::Host;
+use crate::lab::{Host, Net, OFFICE};
 use crate::skip::skip;
 
 /// Only keeps a broken test from hanging.
@@ -83,12 +83,20 @@ pub(crate) fn serve(host: &Host, options: &[&str]) {
     said(host.command("distccd").args(options));
 }
 
-/// Starts our daemon for whoever is on the network. Its state directory is made writable for the
-/// user that it becomes, as systemd does.
+/// Starts our daemon for whoever is in the office.
 #[track_caller]
 pub(crate) fn volunteer(host: &Host) {
+    volunteer_in(host, &[OFFICE]);
+}
+
+/// The same for these networks. Its state directory is made writable for the user that it becomes,
+/// as systemd does.
+#[track_caller]
+pub(crate) fn volunteer_in(host: &Host, networks: &[Net]) {
     fs::set_permissions(host.dir("state"), fs::Permissions::from_mode(0o777)).unwrap();
-    serve(host, &["--zeroconf", "--allow", "10.77.0.0/24", "--allow", "fd77::/64"]);
+    let prefixes: Vec<String> = networks.iter().flat_map(|net| net.prefixes()).collect();
+    let allow = prefixes.iter().flat_map(|prefix| ["--allow", prefix]);
+    serve(host, &["--zeroconf"].into_iter().chain(allow).collect::<Vec<_>>());
 }
 
 /// Starts Debian's distccd, whose masquerade directory the lab hides. It opens its log as the user

@@ -10,7 +10,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 
 use crate::farm::said;
-use crate::lab::{Host, Lab, wait_for};
+use crate::lab::{DESK, HOME, Host, Lab, Net, OFFICE, wait_for};
 
 /// Only keeps a broken test from hanging.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -55,6 +55,78 @@ fn hosts_reach_each_other_until_their_link_is_down() {
             reaches(lab.host(1), &listener).then_some(())
         });
     }
+}
+
+/// True if a new connection from host 1 to host 2 is made, at its address on this network.
+fn connects(lab: &mut Lab, net: Net) -> bool {
+    let short = Duration::from_millis(500);
+    [SocketAddr::from((net.v4(2), 0)), SocketAddr::from((net.v6(2), 0))].into_iter().all(|addr| {
+        let Ok(listener) = lab.host(2).enter(|| TcpListener::bind(addr)) else { return false };
+        let addr = listener.local_addr().unwrap();
+        lab.host(1).enter(|| TcpStream::connect_timeout(&addr, short)).is_ok()
+    })
+}
+
+#[test]
+fn hosts_move_between_networks_and_get_interfaces_and_addresses() {
+    let Some(mut lab) = Lab::new(2) else { return };
+    assert!(connects(&mut lab, OFFICE));
+    lab.carry(2, HOME);
+    assert!(!connects(&mut lab, OFFICE) && !connects(&mut lab, HOME));
+    lab.carry(1, HOME);
+    assert!(!connects(&mut lab, OFFICE) && connects(&mut lab, HOME));
+    for number in [1, 2] {
+        lab.attach(number, "eth1", DESK);
+    }
+    assert!(connects(&mut lab, HOME) && connects(&mut lab, DESK));
+    lab.switch_off(DESK);
+    assert!(connects(&mut lab, HOME) && !connects(&mut lab, DESK));
+    lab.switch_on(DESK);
+    wait_for("the switch to carry", DEADLINE, || connects(&mut lab, DESK).then_some(()));
+    lab.detach(1, "eth1");
+    assert!(!connects(&mut lab, DESK));
+    let [v4, _] = HOME.both(2);
+    lab.host(2).remove_address("eth0", &v4);
+    assert!(!connects(&mut lab, HOME));
+
+    lab.add_router(OFFICE, "02:00:00:00:00:fe");
+    lab.carry(1, OFFICE);
+    // Whatever goes there, its hardware address is asked for first.
+    lab.host(1).enter(|| {
+        let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+        socket.send_to(b"who are you", ("10.77.0.254", 9)).unwrap();
+    });
+    wait_for("the router to say who it is", DEADLINE, || {
+        let neighbours = said(lab.host(1).command("ip").args(["neigh", "show", "10.77.0.254"]));
+        neighbours.contains("02:00:00:00:00:fe").then_some(())
+    });
+}
+
+#[test]
+fn a_host_sleeps_and_loses_its_power() {
+    let Some(mut lab) = Lab::new(2) else { return };
+    let state = |pid| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next()).unwrap()
+    };
+    let mut sleeper = lab.host(2).command("sleep").arg("1000").spawn().unwrap();
+    let pid = lab.host(2).pid_of(&sleeper);
+    wait_for("the command to run", DEADLINE, || (state(pid) == 'S').then_some(()));
+    lab.suspend(2);
+    wait_for("the command to stand still", DEADLINE, || (state(pid) == 'T').then_some(()));
+    assert!(!connects(&mut lab, OFFICE));
+    lab.resume(2);
+    wait_for("the command to run on", DEADLINE, || (state(pid) == 'S').then_some(()));
+    let connected = |lab: &mut Lab| {
+        wait_for("the host to be reached", DEADLINE, || connects(lab, OFFICE).then_some(()));
+    };
+    connected(&mut lab);
+    lab.power_off(2);
+    assert!(!sleeper.wait().unwrap().success());
+    assert!(!connects(&mut lab, OFFICE));
+    // The host itself is still there.
+    lab.plug(2);
+    connected(&mut lab);
 }
 
 #[test]
