@@ -7,8 +7,8 @@ use crate::wire::control::Transfer;
 use crate::wire::job::Protocol;
 
 /// Below this rate, in bytes a second, compressing pays, and above that one it does not. Between
-/// the two all stays as it is. By the clock LZO wins up to 1.5 Gbit/s, but what a build is short
-/// of is CPU, of which it costs the client a millisecond for each MiB: ARCHITECTURE.md has figures.
+/// the two all stays as it is. By the clock LZO wins up to 2 Gbit/s, but what a build is short of
+/// is CPU: ARCHITECTURE.md has figures.
 const SLOW: u64 = 60_000_000;
 const FAST: u64 = 80_000_000;
 

@@ -3,6 +3,7 @@
 mod farm;
 mod health;
 mod patience;
+mod speeds;
 
 use std::rc::Rc;
 use std::time::Duration;
