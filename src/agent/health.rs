@@ -57,6 +57,11 @@ impl Pulse {
         self.alive_at = None;
     }
 
+    /// Was it ever met?
+    pub(super) fn has_answered(&self) -> bool {
+        self.has_answered
+    }
+
     /// What was proved is void: it must be asked, and at once if it has jobs.
     fn is_in_doubt(&mut self, now: Instant) {
         self.alive_at = None;

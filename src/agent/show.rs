@@ -8,6 +8,10 @@ use super::speed;
 use crate::wire::control::{HostLine, HostsAnswer, VerdictLine};
 use crate::wire::job::Protocol;
 
+/// Of the hosts that were announced and never answered, so many are listed: enough to see that one
+/// does not answer, few enough when somebody invents them by the thousand.
+const MAX_UNANSWERED: usize = 8;
+
 /// One line a host; `columns` are the same hosts judged for each of the `compilers`.
 pub(super) fn answer(
     books: &Books,
@@ -17,22 +21,36 @@ pub(super) fn answer(
     list_problems: Vec<String>,
 ) -> HostsAnswer {
     let hosts = columns.first().map_or(&[][..], Vec::as_slice);
-    let lines = hosts.iter().enumerate().map(|(row, seat)| {
+    let mut lines = Vec::new();
+    let mut n_unanswered = 0;
+    for (row, seat) in hosts.iter().enumerate() {
+        if never_answered(books, seat) {
+            n_unanswered += 1;
+            if n_unanswered > MAX_UNANSWERED {
+                continue;
+            }
+        }
         let judgements = columns.iter().filter_map(|column| column.get(row));
         let verdicts = judgements.map(|seat| verdict(&seat.judgement, in_force)).collect();
-        line(books, seat, verdicts)
-    });
+        lines.push(line(books, seat, verdicts));
+    }
+    let unlisted = n_unanswered.saturating_sub(MAX_UNANSWERED);
     let mut problems = list_problems;
     if let Err(wrong) = &in_force.policy {
         problems.extend(wrong.iter().cloned());
     }
     HostsAnswer {
-        lines: lines.collect(),
+        lines,
         compilers: compilers.iter().map(compiler).collect(),
         policy: in_force.origin.clone(),
         problems,
-        unanswered: 0,
+        unanswered: u32::try_from(unlisted).unwrap_or(u32::MAX),
     }
+}
+
+fn never_answered(books: &Books, seat: &Seat) -> bool {
+    let Who::Peer(key, None) = &seat.who else { return false };
+    books.peers.get(key).is_some_and(|peer| !peer.pulse.has_answered())
 }
 
 fn compiler(compiler: &LocalCompiler) -> String {

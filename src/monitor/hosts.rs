@@ -32,6 +32,12 @@ pub(crate) fn render_why(answer: &HostsAnswer) -> String {
         screen.push('\n');
         push_host(&mut screen, line, answer.compilers.len());
     }
+    if answer.unanswered > 0 {
+        screen.push('\n');
+        let n = answer.unanswered;
+        let verb = if n == 1 { "was" } else { "were" };
+        push(&mut screen, "", &format!("and {n} more {verb} announced but never answered"));
+    }
     screen.push('\n');
     let usable = answer.lines.iter().filter(|line| is_usable(line)).count();
     let summary = match answer.lines.len() {
@@ -257,6 +263,15 @@ problems:
 ";
         assert_eq!(render_why(&answer), expected);
         assert!(expected.lines().all(|line| line.len() <= WIDTH));
+    }
+
+    #[test]
+    fn why_screen_counts_hosts_that_never_answered() {
+        let screen = render_why(&HostsAnswer { unanswered: 492, ..farm() });
+        let line = "\n\nand 492 more were announced but never answered\n\n";
+        assert!(screen.contains(line), "{screen}");
+        let screen = render_why(&HostsAnswer { unanswered: 1, ..farm() });
+        assert!(screen.contains("and 1 more was announced but"), "{screen}");
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod lab;
 mod lab_test;
 mod left_behind;
 mod links;
+mod lost_hosts;
 mod policies;
 mod policy_edits;
 mod policy_farm;

@@ -1,10 +1,12 @@
 //! Who is taken for alive, and what becomes of jobs on a host that is not.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::farm::{Farm, SETTLED, addr, up};
 use super::{Action, AgentMessage, ClientId, JobReport, Transfer};
 use crate::agent::ask::{Answer, Contact};
+use crate::base::node::NodeId;
 use crate::discovery::heard::Heard;
 
 const SAME: &[(&str, &str)] = &[("gcc", "12.2.0")];
@@ -232,4 +234,77 @@ fn the_address_that_took_the_last_job_is_tried_first() {
     both(&mut farm);
     farm.asks(job, "+zeroconf", &[]);
     assert_eq!(farm.placement(job).addrs, [addr(12), addr(2)]);
+}
+
+/// Host 3, which answers, and after it 600 inventions, some of them at its address.
+fn flood(farm: &mut Farm) {
+    farm.hears(up(3));
+    farm.answer_hellos(&[(2, SAME), (3, SAME)], &[]);
+    for number in 0..600 {
+        let Heard::Up(mut peer) = up(4 + u8::try_from(number % 250).unwrap()) else {
+            unreachable!("it is up")
+        };
+        let id = 1000 + number;
+        peer.instance = format!("distcc@fake{id}");
+        peer.host = format!("fake{id}");
+        peer.txt.id = Some(NodeId(id));
+        if number % 2 == 0 {
+            peer.addrs[0].addr = SocketAddr::from(([10, 77, 0, 2], 4000));
+        }
+        peer.port = peer.addrs[0].addr.port();
+        farm.hears(Heard::Up(peer));
+    }
+}
+
+#[test]
+fn a_flood_of_inventions_is_asked_a_few_at_a_time_and_in_nobodys_way() {
+    let mut farm = Farm::settled_with_h2(SAME);
+    flood(&mut farm);
+    assert_eq!(farm.todo.len(), 32);
+    let at_h2 = |action: &&Action| match action {
+        Action::Hello(_, addrs) => addrs.contains(&SocketAddr::from(([10, 77, 0, 2], 4000))),
+        _ => false,
+    };
+    assert_eq!(farm.todo.iter().filter(at_h2).count(), 1);
+    let under_way = std::mem::take(&mut farm.todo);
+    farm.pass(PROOF);
+    let job = farm.job("+zeroconf");
+    assert_eq!(farm.todo.len(), 2, "those that have answered before are asked at once");
+    farm.answer_hellos(&[(2, SAME), (3, SAME)], &[]);
+    farm.placement(job);
+    farm.todo = under_way;
+    for _ in 0..700 {
+        assert!(farm.todo.len() <= 34, "{}", farm.todo.len());
+        farm.answer_hellos(&[(2, SAME), (3, SAME)], &[]);
+    }
+    assert!(farm.todo.is_empty(), "everyone had a turn");
+    farm.pass(SETTLED);
+    assert_eq!(farm.todo.len(), 32, "and has another, since somebody is connected");
+    // A new host goes before those that were silent once.
+    farm.hears(up(254));
+    for _ in 0..2 {
+        farm.answer_hellos(&[(254, SAME)], &[]);
+    }
+    let shown = farm.show("+zeroconf").unwrap_or_else(|| {
+        farm.pass(Duration::from_secs(5));
+        match farm.answers.pop() {
+            Some((_, AgentMessage::Hosts(answer))) => answer,
+            other => panic!("not hosts: {other:?}"),
+        }
+    });
+    let usable = shown.lines.iter().filter(|line| line.addr == "10.77.0.254:3632").count();
+    assert_eq!(usable, 1);
+    assert_eq!(shown.lines.len(), 3 + 8);
+    assert!(shown.unanswered > 400, "{}", shown.unanswered);
+}
+
+#[test]
+fn an_invention_that_is_forgotten_leaves_room_for_the_next() {
+    let mut farm = Farm::settled_with_h2(SAME);
+    flood(&mut farm);
+    for _ in 0..3 {
+        flood(&mut farm);
+        farm.answer_hellos(&[(2, SAME), (3, SAME)], &[]);
+    }
+    assert_eq!(farm.todo.len(), 32);
 }
