@@ -3,11 +3,12 @@
 use std::mem;
 use std::time::{Duration, SystemTime};
 
+use super::super::ask::{Answer, Contact};
 use super::super::books::ClientId;
 use super::super::remembered::Memory;
 use super::farm::{Farm, SETTLED, gcc, up};
 use super::{Action, JobReport, Probed, Transfer};
-use crate::discovery::heard::Heard;
+use crate::discovery::heard::{Heard, HeardAddr, HeardPeer};
 
 const WEEK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
@@ -244,4 +245,27 @@ fn a_busy_host_is_no_dead_one() {
         farm.placement(job);
         assert!(answer_probes(farm, "12.2.0").is_empty());
     }
+}
+
+#[test]
+fn an_address_that_is_heard_while_the_first_one_is_asked_is_asked_too() {
+    let mut farm = Farm::new();
+    let job = farm.job("+zeroconf");
+    let (Heard::Up(whole), six) = (stock_up(2, "12"), "[fd77::2]:3632".parse().unwrap()) else {
+        unreachable!("it is up")
+    };
+    let six = HeardAddr { addr: six, interface: "eth0".to_owned() };
+    let first = HeardPeer { addrs: vec![six.clone()], ..whole.clone() };
+    let both = HeardPeer { addrs: [whole.addrs.clone(), vec![six]].concat(), ..whole };
+    farm.hears(Heard::Up(first));
+    let asked = farm.todo.pop();
+    assert!(matches!(&asked, Some(Action::Hello(_, addrs)) if addrs.len() == 1), "{asked:?}");
+    farm.hears(Heard::Up(both));
+    let Some(Action::Hello(key, _)) = asked else { unreachable!("it was asked") };
+    let refused = Answer::Failed("connection refused".to_owned(), Contact::Refused);
+    farm.books.peer_answered(farm.now, key, refused);
+    farm.collect();
+    farm.answer_hellos(&[], &[2]);
+    assert_eq!(answer_probes(&mut farm, "12.2.0"), ["gcc"]);
+    farm.placement(job);
 }
