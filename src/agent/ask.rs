@@ -64,8 +64,10 @@ pub(super) enum Probed {
     Known(Box<Toolchain>),
     /// It closed, or answered what no compiler answers.
     Absent,
-    /// It could not be reached or did not finish.
+    /// It could not be reached, or broke off.
     Failed(String),
+    /// It took the job and did not finish it in time.
+    Late(String),
 }
 
 /// The addresses of a listed host; numeric ones, with or without a scope, cost no look-up.
@@ -113,7 +115,7 @@ pub(super) async fn probe(addr: SocketAddr, name: &str) -> Probed {
         Err(failure) => return Probed::Failed(failure.reason),
     };
     match timeout(PROBE_DEADLINE, converse_probe(&mut stream, name)).await {
-        Err(_) => Probed::Failed("no answer to a probe job".to_owned()),
+        Err(_) => Probed::Late("no answer to a probe job".to_owned()),
         Ok(Ok(Some(toolchain))) => Probed::Known(Box::new(toolchain)),
         Ok(Ok(None)) => Probed::Absent,
         Ok(Err(e)) => Probed::Failed(e.to_string()),

@@ -13,6 +13,7 @@ use super::health::Unproven;
 use super::judge::{LocalCompiler, Scene};
 use super::local::LocalSlots;
 use super::peers::{Peer, PeerKey};
+use super::stock::StockNames;
 use crate::discovery::cluster::{Cluster, NodeKey};
 use crate::policy::file::Policy;
 use crate::settings::hosts::HostList;
@@ -83,6 +84,8 @@ pub(super) struct Client {
 pub(super) struct Books {
     pub(super) peers: BTreeMap<PeerKey, Peer>,
     pub(super) listed: HashMap<(String, u16), PeerKey>,
+    /// What earlier agents learned of listed hosts that no list has named since.
+    pub(super) earlier: HashMap<(String, u16), StockNames>,
     pub(super) discovered: HashMap<NodeKey, PeerKey>,
     pub(super) next_peer: u64,
     pub(super) cluster: Cluster,
@@ -109,6 +112,7 @@ impl Books {
         Self {
             peers: BTreeMap::new(),
             listed: HashMap::new(),
+            earlier: HashMap::new(),
             discovered: HashMap::new(),
             next_peer: 0,
             cluster: Cluster::default(),
@@ -237,7 +241,10 @@ impl Books {
     fn learn(&mut self, now: Instant, key: PeerKey, name: &str, report: JobReport) {
         let Some(peer) = self.peers.get_mut(&key) else { return };
         match report {
-            JobReport::Ran(transfer) => return peer.ran(now, transfer.addr),
+            JobReport::Ran(transfer) => {
+                peer.stock.prove(now);
+                return peer.ran(now, transfer.addr);
+            }
             JobReport::Abandoned => return,
             // That is known, and when it is asked again.
             JobReport::HostFailed { .. } if peer.is_silent() => return,

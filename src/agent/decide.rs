@@ -5,11 +5,12 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::books::{Action, Books, ClientId, InForce, Question};
-use super::judge::{self, Judgement, LocalCompiler, Match};
+use super::judge::{self, Judgement, LocalCompiler, Match, Wanted};
 use super::local::limit_for;
 use super::peers::PeerKey;
 use super::show;
 use super::speed;
+use super::stock::Need;
 use crate::policy::file::Policy;
 use crate::policy::placement::{self, Load, Order};
 use crate::settings::hosts::{self, HostEntry, HostList, TcpHost};
@@ -51,7 +52,9 @@ pub(super) enum Who {
 /// Seats of equal requests within one round of answers. Of two readings of one policy file each
 /// is a policy of its own; none is read during a round, so an address stands for one.
 #[derive(Default)]
-pub(super) struct SeatCache(HashMap<(HostsText, CompilerQuery, *const Policy), Rc<Vec<Seat>>>);
+pub(super) struct SeatCache(HashMap<SeatKey, Rc<Vec<Seat>>>);
+
+type SeatKey = (HostsText, CompilerQuery, Need, *const Policy);
 
 /// Is this local place one that the user listed?
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -122,11 +125,14 @@ impl Books {
             }
             known @ LocalCompiler::Known(..) => known,
         };
-        let key = (request.hosts.clone(), request.compiler.clone(), Rc::as_ptr(&policy));
+        let need = if request.unmarked { Need::Certain } else { Need::Checked };
+        let key = (request.hosts.clone(), request.compiler.clone(), need, Rc::as_ptr(&policy));
         let seats = match cache.0.get(&key) {
             Some(seats) => Rc::clone(seats),
             None => {
-                let seats = Rc::new(self.seats(now, &list, &request.compiler, &local, &policy));
+                let name = &judge::name_of(&request.compiler);
+                let wanted = Wanted { name, local: &local, need };
+                let seats = Rc::new(self.seats(now, &list, wanted, &policy));
                 cache.0.insert(key, Rc::clone(&seats));
                 seats
             }
@@ -322,11 +328,17 @@ impl Books {
             Ok(policy) => Rc::clone(policy),
             Err(_) => Rc::new(Policy::built_in()),
         };
+        // What is shown should be true now; of a host that is too busy to say so, what is known.
+        let need = if patient { Need::Certain } else { Need::Checked };
         let columns: Vec<Vec<Seat>> = request
             .compilers
             .iter()
             .zip(&compilers)
-            .map(|(query, local)| self.seats(now, &list, query, local, &policy))
+            .map(|(query, local)| {
+                let name = &judge::name_of(query);
+                let wanted = Wanted { name, local, need };
+                self.seats(now, &list, wanted, &policy)
+            })
             .collect();
         let pending = columns
             .iter()
@@ -346,8 +358,7 @@ impl Books {
         &mut self,
         now: Instant,
         list: &HostList,
-        query: &CompilerQuery,
-        local: &LocalCompiler,
+        wanted: Wanted<'_>,
         policy: &Policy,
     ) -> Vec<Seat> {
         let mut seats = Vec::new();
@@ -368,7 +379,7 @@ impl Books {
                     seats.push(Seat {
                         who: Who::Peer(key, Some(host.clone())),
                         slots: host.slots,
-                        judgement: self.judge(now, key, Some(host), query, local, policy),
+                        judgement: self.judge(now, (key, Some(host)), wanted, policy),
                     });
                 }
                 HostEntry::Zeroconf => {
@@ -384,7 +395,7 @@ impl Books {
                             continue;
                         }
                         let slots = self.peers[&key].discovered_slots();
-                        let judgement = self.judge(now, key, None, query, local, policy);
+                        let judgement = self.judge(now, (key, None), wanted, policy);
                         seats.push(Seat { who: Who::Peer(key, None), slots, judgement });
                     }
                 }
@@ -404,20 +415,21 @@ impl Books {
     fn judge(
         &mut self,
         now: Instant,
-        key: PeerKey,
-        listed: Option<&TcpHost>,
-        query: &CompilerQuery,
-        local: &LocalCompiler,
+        (key, listed): (PeerKey, Option<&TcpHost>),
+        wanted: Wanted<'_>,
         policy: &Policy,
     ) -> Judgement {
         if self.peers.get_mut(&key).is_some_and(|peer| peer.may_have_changed_its_mind(now)) {
             self.ask(now, key);
         }
-        let peer = &self.peers[&key];
+        let (peer, mut confirm) = (&self.peers[&key], Vec::new());
         let judgement =
-            judge::judge(now, (peer, listed), (&judge::name_of(query), local), policy, &self.scene);
+            judge::judge(now, (peer, listed), wanted, (policy, &self.scene), &mut confirm);
         if let Judgement::Pending { probe: Some(name), .. } = &judgement {
-            self.probe(key, name);
+            self.probe(now, key, name);
+        }
+        for name in confirm {
+            self.probe(now, key, &name);
         }
         if matches!(judgement, Judgement::Usable(_)) && !self.is_there(now, key) {
             let what = "being checked whether it still answers".to_owned();

@@ -4,7 +4,7 @@
 //! connection.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use super::ask::Contact;
@@ -34,6 +34,8 @@ pub(super) struct Pulse {
     /// It was met at least once.
     has_answered: bool,
     asked_at: Option<Instant>,
+    /// And where.
+    asked_addrs: Vec<SocketAddr>,
     /// When it is to be asked if jobs are there.
     check_at: Option<Instant>,
     /// Connects that failed in a row while jobs were there.
@@ -44,7 +46,8 @@ impl Pulse {
     /// It has answered, or run a job.
     pub(super) fn beats(&mut self, now: Instant) {
         let check_at = Some(now + PROOF_HOLDS);
-        *self = Self { alive_at: Some(now), check_at, misses: 0, has_answered: true, ..*self };
+        (self.alive_at, self.check_at, self.misses) = (Some(now), check_at, 0);
+        self.has_answered = true;
     }
 
     /// It was met, but is of no use.
@@ -70,7 +73,7 @@ impl Pulse {
 
     /// It takes connections and says nothing: to be asked again, but later.
     fn keeps_waiting(&mut self, now: Instant) {
-        *self = Self { check_at: Some(now + PROOF_HOLDS), misses: 0, ..*self };
+        (self.check_at, self.misses) = (Some(now + PROOF_HOLDS), 0);
         self.alive_at = None;
     }
 
@@ -104,6 +107,18 @@ impl Unproven {
 }
 
 impl Peer {
+    /// Where it is asked who it is.
+    fn asked_at_addrs(&self) -> Vec<SocketAddr> {
+        let bound = if self.pulse.has_answered { usize::MAX } else { MAX_UNPROVEN_ADDRS };
+        self.addrs.iter().map(|heard| heard.addr).take(bound).collect()
+    }
+
+    /// Was it heard at another address since it was asked?
+    fn has_news(&self) -> bool {
+        let asked = &self.pulse.asked_addrs;
+        self.is_discovered() && self.asked_at_addrs().iter().any(|addr| !asked.contains(addr))
+    }
+
     /// When it is to be asked for the sake of the jobs there.
     fn check_at(&self) -> Option<Instant> {
         self.pulse.check_at.filter(|_| self.in_use > 0 && !self.question_under_way)
@@ -136,9 +151,9 @@ impl Books {
 
     fn ask_at_once(&mut self, now: Instant, key: PeerKey) {
         let Some(peer) = self.peers.get_mut(&key) else { return };
+        let addrs = peer.asked_at_addrs();
         peer.pulse.asked_at = Some(now);
-        let bound = if peer.pulse.has_answered { usize::MAX } else { MAX_UNPROVEN_ADDRS };
-        let addrs = peer.addrs.iter().map(|heard| heard.addr).take(bound).collect();
+        peer.pulse.asked_addrs.clone_from(&addrs);
         let action = match &peer.origin {
             // Jobs are where the name led to when they were sent, whatever it stands for now.
             Origin::Listed { host, port } if peer.in_use == 0 => {
@@ -194,6 +209,11 @@ impl Books {
         let Some(peer) = self.peers.get_mut(&key) else { return };
         if peer.pulse.asked_at < in_doubt_since {
             // It failed while this machine slept or was elsewhere, which says nothing.
+            return self.ask(now, key);
+        }
+        if peer.has_news() {
+            // The records of one host come one by one: that of IPv6, say, before that of IPv4, where
+            // alone it listens.
             return self.ask(now, key);
         }
         let known = matches!(peer.state, State::Ours(_) | State::Stock);

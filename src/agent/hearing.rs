@@ -1,17 +1,18 @@
 //! What the books learn of peers and compilers: discovery, answers to questions, identities.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::ask::{Answer, Contact, Probed};
 use super::books::{Action, Books};
 use super::judge::LocalCompiler;
-use super::peers::{Origin, Peer, PeerAddr, PeerKey, State, StockName};
-use super::remembered::RememberedPeer;
-use crate::discovery::cluster::{Change, Node, NodeKey};
+use super::peers::{Origin, Peer, PeerAddr, PeerKey, State};
+use super::remembered::{Memory, RememberedHost, RememberedName, RememberedPeer};
+use super::stock::{Meaning, StockNames};
+use crate::discovery::cluster::{Change, NodeKey};
 use crate::discovery::heard::Heard;
 use crate::discovery::interfaces::{NetworkName, network_of};
+use crate::discovery::txt::HeardTxt;
 use crate::fingerprint::probe;
 use crate::wire::control::CompilerQuery;
 
@@ -56,21 +57,24 @@ impl Books {
     }
 
     /// A stock peer was asked what a compiler name stands for.
-    pub(super) fn peer_probed(&mut self, now: Instant, key: PeerKey, name: String, probed: Probed) {
+    pub(super) fn peer_probed(&mut self, now: Instant, key: PeerKey, name: &str, probed: Probed) {
         let Some(peer) = self.peers.get_mut(&key) else { return };
-        match probed {
-            Probed::Known(toolchain) => {
-                peer.pulse.beats(now);
-                peer.stock_names.insert(name, StockName::Known(toolchain));
-            }
-            Probed::Absent => {
-                peer.pulse.beats(now);
-                peer.has_none_called(now, name);
-            }
-            Probed::Failed(reason) => {
-                peer.stock_names.remove(&name);
+        if matches!(probed, Probed::Known(_) | Probed::Absent) {
+            peer.pulse.beats(now);
+        }
+        let remember = match probed {
+            Probed::Known(toolchain) => peer.stock.answered(now, name, Meaning::For(toolchain)),
+            Probed::Absent => peer.stock.answered(now, name, Meaning::Nothing),
+            // A server all of whose children are at work takes its time.
+            Probed::Late(_) if peer.stock.not_answered(now, name) => false,
+            Probed::Failed(reason) | Probed::Late(reason) => {
+                peer.stock.forget_all();
                 peer.failed(now, silence(&reason));
+                false
             }
+        };
+        if remember {
+            self.actions.push(Action::Remember);
         }
         self.serve_waiting(now);
     }
@@ -135,10 +139,39 @@ impl Books {
         }
         let key = self.new_key();
         let origin = Origin::Listed { host: host.to_owned(), port };
-        self.peers.insert(key, Peer::new(key, origin, host.to_owned(), Vec::new()));
+        let mut peer = Peer::new(key, origin, host.to_owned(), Vec::new());
+        peer.stock = self.earlier.remove(&(host.to_owned(), port)).unwrap_or_default();
+        self.peers.insert(key, peer);
         self.listed.insert((host.to_owned(), port), key);
         self.ask(now, key);
         key
+    }
+
+    /// Peers of the last time on the networks that this machine is on.
+    pub(super) fn recollect(&mut self, now: Instant, wall: SystemTime, known: Vec<RememberedPeer>) {
+        for peer in known {
+            let (addr, names) = (peer.addr, peer.names.clone());
+            self.heard(now, peer.into_heard());
+            let mut peers = self.peers.values_mut().filter(|peer| peer.is_discovered());
+            if let Some(peer) = peers.find(|peer| peer.addrs.iter().any(|known| known.addr == addr))
+            {
+                peer.stock.recollect(now, wall, &names);
+            }
+        }
+    }
+
+    /// Stock hosts that earlier agents found in lists.
+    pub(super) fn recollect_listed(
+        &mut self,
+        now: Instant,
+        wall: SystemTime,
+        known: Vec<RememberedHost>,
+    ) {
+        for host in known {
+            let mut names = StockNames::default();
+            names.recollect(now, wall, &host.names);
+            self.earlier.insert((host.host, host.port), names);
+        }
     }
 
     /// Discovery heard something. Whether it is true, and who it is, the peer must say itself.
@@ -210,6 +243,11 @@ impl Books {
         // with other responders; the instance carries the name that people know.
         let name = known.instance().strip_prefix("distcc@").unwrap_or(known.host());
         name.clone_into(&mut peer.name);
+        let compiler = |txt: &HeardTxt| (txt.cc_version.clone(), txt.cc_machine.clone());
+        if compiler(&peer.advert) != compiler(known.txt()) {
+            // Of a stock peer, the only sign of another compiler that comes unasked.
+            peer.may_have_restarted();
+        }
         peer.advert = known.txt().clone();
         let addrs = known.addrs().into_iter();
         peer.is_at(
@@ -255,39 +293,58 @@ impl Books {
     }
 
     /// The discovered peers that answer, for the next time, by the network of each; a network
-    /// without any is there too.
-    pub(super) fn worth_remembering(&self) -> BTreeMap<String, Vec<RememberedPeer>> {
-        let names = self.scene.network_names().into_iter();
-        let mut remembered: BTreeMap<_, _> = names.map(|name| (name, Vec::new())).collect();
-        let answers = |peer: &&Peer| {
-            peer.is_discovered() && matches!(peer.state, State::Ours(_) | State::Stock)
-        };
-        for peer in self.peers.values().filter(answers) {
-            if let Some((network, peer)) = self.filed(peer) {
-                remembered.entry(network.0.clone()).or_default().push(peer);
+    /// without any is there too. And the listed stock hosts.
+    pub(super) fn worth_remembering(&self, now: Instant, wall: SystemTime) -> Memory {
+        let mut memory = Memory::default();
+        memory.networks.extend(self.scene.network_names().into_iter().map(|name| (name, vec![])));
+        for peer in self.peers.values() {
+            if !matches!(peer.state, State::Ours(_) | State::Stock) {
+                continue;
+            }
+            let names = peer.stock.worth_remembering(now, wall);
+            match &peer.origin {
+                Origin::Listed { host, port } if !names.is_empty() => {
+                    memory.listed.push(RememberedHost { host: host.clone(), port: *port, names });
+                }
+                Origin::Listed { .. } => {}
+                Origin::Discovered(node) => {
+                    if let Some((network, remembered)) = self.filed(peer, node, names) {
+                        memory.networks.entry(network.0.clone()).or_default().push(remembered);
+                    }
+                }
             }
         }
-        remembered
+        // Those that are used now come first: no more than so many are kept.
+        memory.listed.extend(self.earlier.iter().map(|((host, port), names)| RememberedHost {
+            host: host.clone(),
+            port: *port,
+            names: names.worth_remembering(now, wall),
+        }));
+        memory
     }
 
-    fn filed(&self, peer: &Peer) -> Option<(&NetworkName, RememberedPeer)> {
+    fn filed(
+        &self,
+        peer: &Peer,
+        node: &NodeKey,
+        names: Vec<RememberedName>,
+    ) -> Option<(&NetworkName, RememberedPeer)> {
         let scene = &self.scene;
         let mut addrs = peer.addrs.iter();
         let best = addrs.find(|heard| scene.is_on_link(heard.addr, &heard.interface))?;
         let network = network_of(&scene.networks, best.addr.ip(), &best.interface)?;
+        let known = self.cluster.get(node)?;
         let remembered = RememberedPeer {
-            instance: self.instance_of(peer)?.to_owned(),
-            host: peer.name.clone(),
+            instance: known.instance().to_owned(),
+            host: known.host().to_owned(),
             addr: best.addr,
             interface: best.interface.clone(),
             id: peer.id().map(|id| id.0),
+            cc_version: peer.advert.cc_version.clone(),
+            cc_machine: peer.advert.cc_machine.clone(),
+            names,
         };
         Some((network, remembered))
-    }
-
-    fn instance_of(&self, peer: &Peer) -> Option<&str> {
-        let Origin::Discovered(node) = &peer.origin else { return None };
-        self.cluster.get(node).map(Node::instance)
     }
 
     /// Every discovered peer, in the order in which they were first heard.
@@ -295,12 +352,11 @@ impl Books {
         self.peers.values().filter(|peer| peer.is_discovered()).map(|peer| peer.key).collect()
     }
 
-    /// Asks a stock peer what this name stands for, once.
-    pub(super) fn probe(&mut self, key: PeerKey, name: &str) {
+    /// Asks a stock peer what this name stands for, unless that is under way.
+    pub(super) fn probe(&mut self, now: Instant, key: PeerKey, name: &str) {
         let Some(peer) = self.peers.get_mut(&key) else { return };
         let Some(addr) = peer.addrs.first().map(|first| first.addr) else { return };
-        if !peer.stock_names.contains_key(name) {
-            peer.stock_names.insert(name.to_owned(), StockName::Asking);
+        if peer.stock.ask(now, name) {
             self.actions.push(Action::Probe(key, addr, name.to_owned()));
         }
     }

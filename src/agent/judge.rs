@@ -4,7 +4,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
-use super::peers::{Origin, Peer, State, StockName};
+use super::peers::{Origin, Peer, State};
+use super::stock::{Known, Meaning, Need};
 use crate::discovery::interfaces::{self, Interface, Network};
 use crate::fingerprint::stock::candidate_names;
 use crate::fingerprint::{Driver, Family, Offered, Toolchain};
@@ -115,14 +116,25 @@ pub(super) fn name_of(query: &CompilerQuery) -> String {
     String::from_utf8_lossy(&query.name).into_owned()
 }
 
-/// Judges `peer` for a job that names its compiler `wanted`. `listed` is its token, if the user
-/// wrote it into the list.
+/// The compiler of a job.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wanted<'a> {
+    /// As the job has it.
+    pub(super) name: &'a str,
+    /// What it is here.
+    pub(super) local: &'a LocalCompiler,
+    /// How sure we must be of the one there.
+    pub(super) need: Need,
+}
+
+/// Judges `peer` for a job of this compiler. `listed` is its token, if the user wrote it into the
+/// list. Names that a stock peer should be asked about meanwhile go to `confirm`.
 pub(super) fn judge(
     now: Instant,
     (peer, listed): (&Peer, Option<&TcpHost>),
-    (wanted, local): (&str, &LocalCompiler),
-    policy: &Policy,
-    scene: &Scene,
+    wanted: Wanted<'_>,
+    (policy, scene): (&Policy, &Scene),
+    confirm: &mut Vec<String>,
 ) -> Judgement {
     if let Some(reason) = listed.and_then(unusable_token) {
         return Judgement::excluded(reason);
@@ -137,7 +149,7 @@ pub(super) fn judge(
     if !outright.allowed && !candidate.addrs.is_empty() {
         return Judgement::excluded(outright.reason);
     }
-    let (toolchain, driver) = match local {
+    let (toolchain, driver) = match wanted.local {
         LocalCompiler::Known(toolchain, driver) => (toolchain, *driver),
         LocalCompiler::Identifying => {
             return Judgement::pending("the compiler here is being identified");
@@ -148,7 +160,7 @@ pub(super) fn judge(
         let seconds = (backoff.until - now).as_millis().div_ceil(1000);
         return Judgement::excluded(format!("{}; tried again in {seconds} s", backoff.reason));
     }
-    let job = Job { toolchain, driver, name: wanted };
+    let job = Job { toolchain, driver, name: wanted.name };
     let judgement = match &peer.state {
         State::Asking => return Judgement::pending("it has not answered yet"),
         State::Silent { reason, .. } => {
@@ -164,7 +176,10 @@ pub(super) fn judge(
             };
             concluded(verdict::judge(policy, &candidate, inventory, job), &ours.offered)
         }
-        State::Stock => judge_stock(peer, policy, &candidate, job),
+        State::Stock => {
+            let names = Names { now, peer, need: wanted.need, confirm };
+            judge_stock(names, policy, &candidate, job)
+        }
     };
     distrusted(peer, marked(judgement, toolchain))
 }
@@ -179,38 +194,54 @@ fn marked(mut judgement: Judgement, local: &Toolchain) -> Judgement {
     judgement
 }
 
+/// The names of a stock peer, as a job wants to know them.
+struct Names<'a> {
+    now: Instant,
+    peer: &'a Peer,
+    need: Need,
+    /// Those to ask about although something is known of them.
+    confirm: &'a mut Vec<String>,
+}
+
 /// A stock peer is asked about one name after the other until one fits.
-fn judge_stock(peer: &Peer, policy: &Policy, candidate: &Candidate, job: Job<'_>) -> Judgement {
+fn judge_stock(
+    names: Names<'_>,
+    policy: &Policy,
+    candidate: &Candidate,
+    job: Job<'_>,
+) -> Judgement {
     let unseen = verdict::judge(policy, candidate, Inventory::Silent, job);
     if !matches!(unseen, verdict::Judgement::Probe { .. }) {
         return concluded(unseen, &[]);
     }
+    let Names { now, peer, need, confirm } = names;
     let mut offered: Vec<Offered> = Vec::new();
-    let mut absent = Vec::new();
-    for name in candidate_names(job.name, job.toolchain, job.driver) {
-        match peer.stock_names.get(&name) {
-            None => {
-                let what = format!("being asked what its {name} is");
-                return Judgement::Pending { what, probe: Some(name) };
-            }
-            Some(StockName::Asking) => {
-                return Judgement::pending(&format!("being asked what its {name} is"));
-            }
-            Some(StockName::Absent) => absent.push(name),
-            Some(StockName::Known(toolchain)) => {
+    let candidates = candidate_names(job.name, job.toolchain, job.driver);
+    for name in &candidates {
+        let what = format!("being asked what its {name} is");
+        match peer.stock.get(now, name, need) {
+            Known::No => return Judgement::Pending { what, probe: Some(name.clone()) },
+            Known::Asking => return Judgement::pending(&what),
+            Known::Meaning(Meaning::Nothing) => {}
+            Known::Meaning(Meaning::For(toolchain)) => {
                 let driver = Driver::of_program(name.as_bytes());
                 let toolchain = toolchain.as_ref().clone();
-                offered.push(Offered { names: vec![name], driver, toolchain });
+                offered.push(Offered { names: vec![name.clone()], driver, toolchain });
                 let known = Inventory::Probed(&offered);
                 let judgement = verdict::judge(policy, candidate, known, job);
                 if matches!(judgement, verdict::Judgement::Use { .. }) {
+                    confirm.extend(
+                        Some(name.clone()).filter(|name| peer.stock.is_due_in_use(now, name, need)),
+                    );
                     return concluded(judgement, &offered);
                 }
             }
         }
     }
+    let due = candidates.iter().filter(|name| peer.stock.is_due_unused(now, name));
+    confirm.extend(due.cloned());
     if offered.is_empty() {
-        let names = absent.join(", ");
+        let names = candidates.join(", ");
         return Judgement::excluded(format!("it has none of {names}, or refuses this machine"));
     }
     concluded(verdict::judge(policy, candidate, Inventory::Probed(&offered), job), &offered)

@@ -2,9 +2,9 @@
 //!
 //! `start` binds the socket and detaches; `shell` is the one task that owns the [`books::Books`]
 //! and carries out what they ask for; `clients` holds one task per client, `ask` speaks to peers,
-//! `remembered` keeps the peers of the last time, `health` knows who is there, `speed` when
-//! compressing pays. The books decide and do no I/O: events in, actions out, time as an argument.
-//! Nobody outside imports the agent.
+//! `stock` holds what is known of a stock peer's compiler names, `remembered` keeps the peers of the
+//! last time, `health` knows who is there, `speed` tells when compressing pays. The books decide and
+//! do no I/O: events in, actions out, time as an argument. Nobody outside imports the agent.
 
 mod ask;
 mod books;
@@ -22,6 +22,7 @@ mod shell;
 mod show;
 mod speed;
 mod start;
+mod stock;
 
 #[cfg(test)]
 mod tests;

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use super::health::Pulse;
 use super::speed::Speed;
+use super::stock::StockNames;
 use crate::base::node::NodeId;
 use crate::discovery::cluster::NodeKey;
 use crate::discovery::txt::HeardTxt;
-use crate::fingerprint::{Offered, Toolchain};
+use crate::fingerprint::Offered;
 use crate::settings::hosts::{DEFAULT_BACKOFF, DEFAULT_SLOTS};
 use crate::wire::control::HelloReply;
 
@@ -69,17 +70,6 @@ pub(super) struct Ours {
     pub(super) offered: Vec<Offered>,
 }
 
-/// What is known of one compiler name on a stock peer.
-#[derive(Clone, Debug)]
-pub(super) enum StockName {
-    /// The probe job is under way.
-    Asking,
-    /// The name stands for this.
-    Known(Box<Toolchain>),
-    /// The peer closes on it: it has no such name, or refuses us.
-    Absent,
-}
-
 /// A peer answers, yet job upon job came to nothing there.
 #[derive(Clone, Debug)]
 pub(super) struct Backoff {
@@ -100,11 +90,10 @@ pub(super) struct Peer {
     /// What it last said of itself by multicast.
     pub(super) advert: HeardTxt,
     pub(super) state: State,
-    pub(super) stock_names: HashMap<String, StockName>,
+    /// Of a stock peer.
+    pub(super) stock: StockNames,
     /// Jobs of this agent's clients there.
     pub(super) in_use: u16,
-    /// When it last closed on a compiler name.
-    refused_names_at: Option<Instant>,
     /// A hello is on its way, or waits for its turn.
     pub(super) question_under_way: bool,
     /// When it proved to be there.
@@ -133,9 +122,8 @@ impl Peer {
             addrs,
             advert: HeardTxt::default(),
             state: State::Asking,
-            stock_names: HashMap::new(),
+            stock: StockNames::default(),
             in_use: 0,
-            refused_names_at: None,
             question_under_way: false,
             pulse: Pulse::default(),
             best: None,
@@ -274,7 +262,7 @@ impl Peer {
     /// It may have been away for a moment. Only a server of ours tells by its hello whether it was;
     /// of a stock one what its names stood for is forgotten.
     pub(super) fn may_have_restarted(&mut self) {
-        self.stock_names.retain(|_, name| matches!(name, StockName::Asking));
+        self.stock.forget_all();
     }
 
     /// It did not answer, or failed in the middle of a job.
@@ -311,21 +299,12 @@ impl Peer {
         self.is_discovered() && self.advert.feat.iter().any(|feature| feature == "hello")
     }
 
-    /// A stock peer closed on this compiler name.
-    pub(super) fn has_none_called(&mut self, now: Instant, name: String) {
-        self.stock_names.insert(name, StockName::Absent);
-        self.refused_names_at = Some(now);
-    }
-
-    /// It closed on every name, some time ago: it may refuse this machine no longer, or have got
-    /// a compiler since. What was known of its names is forgotten then, and it must be asked anew.
+    /// It closed on every name, some time ago. What was known of its names is forgotten then, and it
+    /// must be asked anew.
     pub(super) fn may_have_changed_its_mind(&mut self, now: Instant) -> bool {
-        let knows_none = self.stock_names.values().all(|name| matches!(name, StockName::Absent));
-        let is_due = self.refused_names_at.is_some_and(|at| now >= at + MAX_RETRY);
-        let asks = matches!(self.state, State::Stock) && knows_none && is_due;
+        let asks = matches!(self.state, State::Stock) && self.stock.may_have_changed_its_mind(now);
         if asks {
-            self.stock_names.clear();
-            self.refused_names_at = None;
+            self.stock.forget_all();
         }
         asks
     }
@@ -354,7 +333,7 @@ impl Peer {
     /// It closed on a job before its first byte.
     pub(super) fn refused(&mut self, now: Instant, name: &str) {
         // A stock peer may have lost the name since it was asked.
-        self.stock_names.remove(name);
+        self.stock.forget(name);
         self.refusals += 1;
         if self.refusals >= MAX_SETBACKS {
             self.back_off(now, "it refuses jobs".to_owned());
@@ -377,9 +356,10 @@ impl Peer {
         self.backoff.as_ref().filter(|backoff| backoff.until > now)
     }
 
-    /// An object from the compiler called `name` carried another compiler's mark.
+    /// An object from the compiler called `name` carried another compiler's mark: the machine is not
+    /// what it was, and none of its names can be relied on.
     pub(super) fn made_wrong_object(&mut self, name: &str, found: String) {
-        self.stock_names.remove(name);
+        self.stock.forget_all();
         // Nothing goes there before it has said anew what it is.
         self.state = State::Asking;
         let (count, last) = self.wrong.entry(name.to_owned()).or_default();
@@ -407,7 +387,7 @@ impl Peer {
     }
 
     fn forget_verdicts(&mut self) {
-        self.stock_names.clear();
+        self.stock.forget_all();
         self.wrong.clear();
         self.distrusted.clear();
     }
@@ -415,6 +395,7 @@ impl Peer {
 
 #[cfg(test)]
 mod tests {
+    use super::super::stock::{Known, Meaning, Need};
     use super::*;
 
     fn peer() -> Peer {
@@ -506,14 +487,23 @@ mod tests {
     }
 
     #[test]
-    fn a_stock_peer_keeps_its_names_unless_it_was_away() {
+    fn a_stock_peer_keeps_its_names_unless_it_was_away_or_made_a_wrong_object() {
+        let now = Instant::now();
         let mut peer = peer();
+        let knows = |peer: &Peer| peer.stock.get(now, "gcc", Need::Checked) != Known::No;
+        let probed = |peer: &mut Peer| {
+            assert!(peer.stock.ask(now, "gcc"));
+            assert!(peer.stock.answered(now, "gcc", Meaning::Nothing));
+        };
         peer.answered_stock();
-        peer.stock_names.insert("gcc".to_owned(), StockName::Absent);
+        probed(&mut peer);
         peer.answered_stock();
-        assert_eq!(peer.stock_names.len(), 1);
-        peer.failed(Instant::now(), "gone".to_owned());
+        assert!(knows(&peer));
+        peer.failed(now, "gone".to_owned());
         peer.answered_stock();
-        assert!(peer.stock_names.is_empty());
+        assert!(!knows(&peer));
+        probed(&mut peer);
+        peer.made_wrong_object("g++", "GCC: 11".to_owned());
+        assert!(!knows(&peer));
     }
 }

@@ -11,7 +11,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixListener as StdListener;
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use nix::fcntl::Flock;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
@@ -164,9 +164,12 @@ impl Owner {
         let toolchains = ToolchainCache::open(setting.dir.join("toolchains"));
         let clock = Clock::new();
         let now = clock.now();
+        let mut books = Books::new(cores::usable());
+        let listed = remembered::load_listed(&memory(&setting));
+        books.recollect_listed(now, SystemTime::now(), listed);
         Self {
             clock,
-            books: Books::new(cores::usable()),
+            books,
             policies: Policies::new(setting.distcc_dir.clone()),
             toolchains,
             answers: HashMap::new(),
@@ -234,7 +237,7 @@ impl Owner {
             }
             Event::Outdated => self.make_room(),
             Event::Answered(key, answer) => self.books.peer_answered(now, key, answer),
-            Event::Probed(key, name, probed) => self.books.peer_probed(now, key, name, probed),
+            Event::Probed(key, name, probed) => self.books.peer_probed(now, key, &name, probed),
             Event::Identified(query, identified) => self.identified(now, query, identified),
             Event::Heard(heard) => {
                 self.look_around();
@@ -372,11 +375,9 @@ impl Owner {
         let now = self.clock.now();
         self.look_around();
         let scene = &self.books.scene;
-        let mut known = remembered::load(&self.memory(), &scene.network_names());
+        let mut known = remembered::load(&memory(&self.setting), &scene.network_names());
         known.retain(|peer| scene.is_on_link(peer.addr, &peer.interface));
-        for peer in known {
-            self.books.heard(now, peer.into_heard());
-        }
+        self.books.recollect(now, SystemTime::now(), known);
         let (browser, mut heard) = Browser::start();
         self.browser = Some(browser);
         let events = self.events.clone();
@@ -409,14 +410,10 @@ impl Owner {
         }
     }
 
-    fn memory(&self) -> PathBuf {
-        self.setting.dir.join("peers")
-    }
-
     fn remember(&mut self) {
         self.look_around();
-        let peers = self.books.worth_remembering();
-        if let Err(e) = remembered::store(&self.memory(), peers) {
+        let peers = self.books.worth_remembering(self.clock.now(), SystemTime::now());
+        if let Err(e) = remembered::store(&memory(&self.setting), peers) {
             warn!(error = %e, "cannot remember the peers");
         }
     }
@@ -440,6 +437,11 @@ impl Owner {
         }
         info!("agent leaves");
     }
+}
+
+/// Where the peers of the last time are.
+fn memory(setting: &Setting) -> PathBuf {
+    setting.dir.join("peers")
 }
 
 fn paths(query: &CompilerQuery) -> (&Path, &OsStr) {

@@ -4,9 +4,10 @@ mod farm;
 mod health;
 mod patience;
 mod speeds;
+mod stock;
 
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::ask::Probed;
 use super::books::{Action, ClientId, InForce, Question};
@@ -200,7 +201,7 @@ fn a_stock_host_is_asked_name_by_name_until_one_fits() {
             _ => Probed::Absent,
         };
         asked.push(name.clone());
-        farm.books.peer_probed(farm.now, key, name, probed);
+        farm.books.peer_probed(farm.now, key, &name, probed);
         farm.collect();
     }
     assert_eq!(farm.placement(job).compiler, b"gcc-12");
@@ -315,7 +316,8 @@ fn this_machine_is_not_its_own_remote_host() {
 fn peers_of_a_network_that_this_machine_has_left_get_no_jobs_and_are_not_filed_under_the_next() {
     let mut farm = Farm::settled_with_h2(SAME);
     let filed = |farm: &Farm| {
-        let networks = farm.books.worth_remembering().into_iter();
+        let memory = farm.books.worth_remembering(farm.now, SystemTime::now());
+        let networks = memory.networks.into_iter();
         networks.map(|(network, peers)| (network, peers.len())).collect::<Vec<_>>()
     };
     assert_eq!(filed(&farm), [("10.77.0.0/24".to_owned(), 1)]);
@@ -354,7 +356,7 @@ fn a_stock_host_that_said_goodbye_is_asked_its_names_again_however_soon_it_is_ba
     farm.hears(up(2));
     farm.answer_hellos(&[], &[2]);
     let Some(Action::Probe(key, _, name)) = farm.todo.pop() else { panic!("not asked") };
-    farm.books.peer_probed(farm.now, key, name, Probed::Known(Box::new(gcc("12.2.0"))));
+    farm.books.peer_probed(farm.now, key, &name, Probed::Known(Box::new(gcc("12.2.0"))));
     farm.collect();
     assert_eq!(farm.answers.len(), 1, "placed");
     farm.pass(SETTLED);

@@ -6,7 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
-use crate::lab::{Host, Net, OFFICE};
+use nix::sys::signal::Signal;
+
+use crate::lab::{Host, Net, OFFICE, wait_for};
+use crate::processes::send;
 use crate::skip::skip;
 
 /// Only keeps a broken test from hanging.
@@ -99,15 +102,37 @@ pub(crate) fn volunteer_in(host: &Host, networks: &[Net]) {
     serve(host, &["--zeroconf"].into_iter().chain(allow).collect::<Vec<_>>());
 }
 
-/// Starts Debian's distccd, whose masquerade directory the lab hides. It opens its log as the user
-/// that it becomes.
+/// Starts Debian's distccd, whose masquerade directory the lab hides.
 #[track_caller]
 pub(crate) fn serve_stock(host: &Host) {
+    serve_stock_with(host, &["--enable-tcp-insecure"], &[]);
+}
+
+/// Starts Debian's distccd for whoever asks the avahi-daemon of its host.
+#[track_caller]
+pub(crate) fn volunteer_stock(host: &Host) {
+    serve_stock_with(host, &["--enable-tcp-insecure", "--zeroconf"], &[]);
+}
+
+/// Starts Debian's distccd with these options and variables beside the usual ones. It opens its log
+/// as the user that it becomes.
+#[track_caller]
+pub(crate) fn serve_stock_with(host: &Host, options: &[&str], vars: &[(&str, &str)]) {
     let log = host.dir(DAEMON_LOG);
     fs::write(&log, "").unwrap();
     fs::set_permissions(&log, fs::Permissions::from_mode(0o666)).unwrap();
-    let options = ["--daemon", "--enable-tcp-insecure", "--allow", "10.77.0.0/24", "--log-file"];
-    said(host.command(STOCK_SERVER).args(options).arg("/var/log/distccd.log"));
+    let mut server = host.command(STOCK_SERVER);
+    server.args(["--daemon", "--allow", "10.77.0.0/24", "--log-file", "/var/log/distccd.log"]);
+    said(server.args(options).envs(vars.iter().copied()));
+}
+
+/// Ends the host's server, ours or Debian's, as its user does.
+#[track_caller]
+pub(crate) fn stop_server(host: &Host) {
+    for pid in host.pids("distccd") {
+        send(pid, Signal::SIGTERM);
+    }
+    wait_for("the server to end", DEADLINE, || host.pids("distccd").is_empty().then_some(()));
 }
 
 /// `distcc` with a host list, logging to the file that [`client_log`] reads.
@@ -176,5 +201,14 @@ impl Compile {
     /// Did it run on another host?
     pub(crate) fn was_remote(&self) -> bool {
         self.ran_on().is_some()
+    }
+
+    /// The object must be the one that `compiler` makes of `source` here.
+    #[track_caller]
+    pub(crate) fn assert_right(&self, host: &Host, compiler: &str, source: &str) {
+        let expected = host.dir("home/expected.o");
+        said(host.command(compiler).args(["-O2", "-c", source, "-o"]).arg(&expected));
+        let same = fs::read(&self.object).unwrap() == fs::read(expected).unwrap();
+        assert!(same, "{source}: another object than {compiler} makes here\n{}", self.log);
     }
 }

@@ -25,6 +25,29 @@ impl Why {
         })
     }
 
+    /// Asks until `verdict` is what is said of the host, as it will be once its records are complete
+    /// and what is known of it is up to date.
+    #[track_caller]
+    pub(crate) fn wait_for(
+        host: &Host,
+        hosts: &str,
+        compiler: &str,
+        (peer, verdict): (&str, &str),
+    ) {
+        let mut last = String::new();
+        wait_for(&format!("{peer} to be {verdict:?}"), DEADLINE, || {
+            let mut command = host.command("distcc");
+            command.env("DISTCC_HOSTS", hosts).args(["--show-hosts", "--why", compiler]);
+            let why = Self(said(&mut command).split("\n\n").map(one_line).collect());
+            let told = why.find(peer).unwrap_or("not there");
+            if told != last {
+                println!("{peer}: {told}");
+                told.clone_into(&mut last);
+            }
+            (told == verdict).then_some(())
+        });
+    }
+
     fn hosts(&self) -> impl Iterator<Item = &String> {
         self.0.iter().filter(|part| part.contains(" (zeroconf), ") || part.contains(" (hosts), "))
     }
@@ -32,17 +55,20 @@ impl Why {
     /// The verdict on the host with this name or address, for one compiler.
     #[track_caller]
     pub(crate) fn of(&self, host: &str) -> &str {
+        self.find(host).unwrap_or_else(|| panic!("nothing of {host} in {:#?}", self.0))
+    }
+
+    fn find(&self, host: &str) -> Option<&str> {
         let names = |part: &&String| {
             part.split(' ')
                 .take(2)
                 .any(|word| word.split(['/', ',']).next().is_some_and(|name| name == host))
         };
-        let part = self.hosts().find(names);
-        let part = part.unwrap_or_else(|| panic!("nothing of {host} in {:#?}", self.0));
+        let part = self.hosts().find(names)?;
         let end = part.find(" slot").expect("slots of each host");
         let verdict = part[end..].split_once(' ').and_then(|(_, rest)| rest.split_once(' '));
         let verdict = verdict.expect("a verdict follows").1;
-        verdict.split_once(" there: ").map_or(verdict, |(verdict, _)| verdict)
+        Some(verdict.split_once(" there: ").map_or(verdict, |(verdict, _)| verdict))
     }
 }
 

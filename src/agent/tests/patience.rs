@@ -64,7 +64,7 @@ fn answer_probes(farm: &mut Farm, answer: impl Fn(&str) -> Probed) {
     while let Some(position) = farm.todo.iter().position(|a| matches!(a, Action::Probe(..))) {
         let Action::Probe(key, _, name) = farm.todo.remove(position) else { continue };
         let probed = answer(&name);
-        farm.books.peer_probed(farm.now, key, name, probed);
+        farm.books.peer_probed(farm.now, key, &name, probed);
         farm.collect();
     }
 }
