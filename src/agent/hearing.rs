@@ -11,7 +11,7 @@ use super::peers::{Origin, Peer, PeerAddr, PeerKey, State, StockName};
 use super::remembered::RememberedPeer;
 use crate::discovery::cluster::{Change, Node, NodeKey};
 use crate::discovery::heard::Heard;
-use crate::discovery::interfaces::{NetworkName, network_of};
+use crate::discovery::networks::NetworkName;
 use crate::fingerprint::probe;
 use crate::wire::control::CompilerQuery;
 
@@ -160,7 +160,7 @@ impl Books {
     }
 
     /// Brings the discovered peers up to what the cluster has become.
-    fn follow(&mut self, now: Instant, changes: Vec<Change>) {
+    pub(super) fn follow(&mut self, now: Instant, changes: Vec<Change>) {
         for change in changes {
             match change {
                 Change::Added(node) => {
@@ -274,7 +274,7 @@ impl Books {
         let scene = &self.scene;
         let mut addrs = peer.addrs.iter();
         let best = addrs.find(|heard| scene.is_on_link(heard.addr, &heard.interface))?;
-        let network = network_of(&scene.networks, best.addr.ip(), &best.interface)?;
+        let network = &scene.network_of(&best.interface)?.name;
         let remembered = RememberedPeer {
             instance: self.instance_of(peer)?.to_owned(),
             host: peer.name.clone(),

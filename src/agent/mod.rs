@@ -2,7 +2,8 @@
 //!
 //! `start` binds the socket and detaches; `shell` is the one task that owns the [`books::Books`]
 //! and carries out what they ask for; `clients` holds one task per client, `ask` speaks to peers,
-//! `remembered` keeps the peers of the last time, `health` knows who is there. The books decide and do no I/O: events in,
+//! `remembered` keeps the peers of the last time, `health` knows who is there, `networks` tells
+//! where this machine is and what the user thinks of that. The books decide and do no I/O: events in,
 //! actions out, time as an argument. Nobody outside imports the agent.
 
 mod ask;
@@ -14,12 +15,15 @@ mod health;
 mod hearing;
 mod judge;
 mod local;
+mod networks;
 mod peers;
 mod policies;
 mod remembered;
+mod scene;
 mod shell;
 mod show;
 mod start;
+mod watches;
 
 #[cfg(test)]
 mod tests;

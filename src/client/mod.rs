@@ -23,5 +23,6 @@ mod remote;
 mod session;
 mod start;
 mod static_hosts;
+mod terminal;
 
 pub use start::main;
