@@ -432,6 +432,10 @@ impl Owner {
         names.retain(|name| !self.books.scene.network_names().contains(name));
         self.arrived.extend(names.iter().map(|name| (name.clone(), now)));
         info!(networks = ?scene.network_names(), moved, "this machine stands elsewhere");
+        if moved && self.remember_at.take().is_some() {
+            // They are to be found by the network that is left now.
+            self.store_peers(now);
+        }
         self.books.stands(now, scene);
         if let Some(browser) = self.browser.as_ref().filter(|_| moved) {
             browser.ask_now();
@@ -469,7 +473,8 @@ impl Owner {
     /// As [`Self::look_around`] for a question about discovered peers, but not for every job of a
     /// long build: links come and go without a word from any peer.
     fn look_around_again(&mut self, now: Instant) {
-        if self.browser.is_some() && now >= self.looked_at + LOOK_EVERY {
+        let changed = self.moved_at.is_some();
+        if self.browser.is_some() && (changed || now >= self.looked_at + LOOK_EVERY) {
             self.look_around(now);
         }
     }
@@ -481,6 +486,11 @@ impl Owner {
     fn remember(&mut self) {
         let now = self.clock.now();
         self.look_around(now);
+        self.store_peers(now);
+    }
+
+    /// Keeps the peers of the networks that the books believe this machine to be on.
+    fn store_peers(&mut self, now: Instant) {
         let mut peers = self.books.worth_remembering();
         self.arrived.retain(|_, at| now < *at + ARRIVAL);
         for (network, peers) in peers.iter_mut().filter(|(it, _)| self.arrived.contains_key(*it)) {

@@ -20,6 +20,7 @@ mod jobs;
 mod lab;
 mod lab_test;
 mod left_behind;
+mod networks;
 mod policies;
 mod policy_edits;
 mod policy_farm;
