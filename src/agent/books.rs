@@ -10,9 +10,10 @@ use std::time::Instant;
 
 use super::decide::SHOW_PATIENCE;
 use super::health::Unproven;
-use super::judge::{LocalCompiler, Scene};
+use super::judge::LocalCompiler;
 use super::local::LocalSlots;
 use super::peers::{Peer, PeerKey};
+use super::scene::Scene;
 use super::stock::StockNames;
 use crate::discovery::cluster::{Cluster, NodeKey};
 use crate::policy::file::Policy;
@@ -102,6 +103,8 @@ pub(super) struct Books {
     pub(super) browsing_since: Option<Instant>,
     pub(super) scene: Scene,
     pub(super) warned: HashMap<String, Instant>,
+    /// When a client was last given a hint to show.
+    pub(super) hinted_at: Option<Instant>,
     pub(super) placements: u64,
     pub(super) actions: Vec<Action>,
 }
@@ -127,6 +130,7 @@ impl Books {
             browsing_since: None,
             scene: Scene::default(),
             warned: HashMap::new(),
+            hinted_at: None,
             placements: 0,
             actions: Vec::new(),
         }

@@ -166,8 +166,13 @@ impl Books {
                 // Whoever names hosts expects to use them; that nobody is around is no mishap.
                 problems.push(format!("failed to distribute, running locally instead: {reason}"));
             }
+            problems.extend(self.scene.problem.clone().filter(|_| held_back(seats)));
             let granted = self.grant_local(id, list.localslots, reason, Listed::No)?;
-            return Some(self.warned(now, granted, &problems));
+            let granted = self.warned(now, granted, &problems);
+            return Some(match request.avoid.is_empty() {
+                true => self.hinted(now, granted, seats),
+                false => granted,
+            });
         }
         let loads: Vec<Load> = usable.iter().map(|(seat, _)| self.load(seat)).collect();
         let order = if list.randomize { Order::Random(self.placements) } else { Order::Listed };
@@ -348,7 +353,8 @@ impl Books {
         if patient && (identifying || pending || settling) {
             return None;
         }
-        let problems = list_problems(&request.hosts.origin, &list);
+        let mut problems = list_problems(&request.hosts.origin, &list);
+        problems.extend(self.scene.problem.clone());
         Some(AgentMessage::Hosts(show::answer(self, &columns, &compilers, in_force, problems)))
     }
 
@@ -388,8 +394,11 @@ impl Books {
                         // One node stands once; but one listed by an address at which it cannot
                         // be used may be used where it was discovered.
                         let stands = |seat: &Seat| {
-                            !matches!(seat.judgement, Judgement::Excluded { .. })
-                                && self.is_same_node(seat, key)
+                            let out = matches!(
+                                seat.judgement,
+                                Judgement::Excluded { .. } | Judgement::HeldBack { .. }
+                            );
+                            !out && self.is_same_node(seat, key)
                         };
                         if seats.iter().any(stands) {
                             continue;
@@ -466,6 +475,11 @@ impl Books {
     }
 }
 
+/// Is one of them held back for the sake of its network?
+fn held_back(seats: &[Seat]) -> bool {
+    seats.iter().any(|seat| matches!(seat.judgement, Judgement::HeldBack { .. }))
+}
+
 fn list_problems(origin: &str, list: &HostList) -> Vec<String> {
     list.problems
         .iter()
@@ -479,7 +493,9 @@ fn why_none(seats: &[Seat], list: &HostList, avoid: &[u64]) -> String {
         return "every host that could take it failed".to_owned();
     }
     let mut reasons = seats.iter().filter_map(|seat| match &seat.judgement {
-        Judgement::Excluded { reason, .. } => Some(reason.as_str()),
+        Judgement::Excluded { reason, .. } | Judgement::HeldBack { reason, .. } => {
+            Some(reason.as_str())
+        }
         Judgement::Pending { what, .. } => Some(what.as_str()),
         Judgement::Usable(_) => None,
     });

@@ -238,7 +238,7 @@ impl Books {
     }
 
     /// Tells the clients that wait for this peer not to.
-    fn recall_jobs(&mut self, key: PeerKey, reason: &str) {
+    pub(super) fn recall_jobs(&mut self, key: PeerKey, reason: &str) {
         let clients = self.clients.iter();
         let there = clients.filter(|(_, c)| c.place.as_ref().is_some_and(|(at, _)| *at == key));
         let mut waiting: Vec<_> = there.map(|(id, _)| *id).collect();

@@ -11,7 +11,7 @@ use super::remembered::{Memory, RememberedHost, RememberedName, RememberedPeer};
 use super::stock::{Meaning, StockNames};
 use crate::discovery::cluster::{Change, NodeKey};
 use crate::discovery::heard::Heard;
-use crate::discovery::interfaces::{NetworkName, network_of};
+use crate::discovery::networks::NetworkName;
 use crate::discovery::txt::HeardTxt;
 use crate::fingerprint::probe;
 use crate::wire::control::CompilerQuery;
@@ -193,7 +193,7 @@ impl Books {
     }
 
     /// Brings the discovered peers up to what the cluster has become.
-    fn follow(&mut self, now: Instant, changes: Vec<Change>) {
+    pub(super) fn follow(&mut self, now: Instant, changes: Vec<Change>) {
         for change in changes {
             match change {
                 Change::Added(node) => {
@@ -332,7 +332,7 @@ impl Books {
         let scene = &self.scene;
         let mut addrs = peer.addrs.iter();
         let best = addrs.find(|heard| scene.is_on_link(heard.addr, &heard.interface))?;
-        let network = network_of(&scene.networks, best.addr.ip(), &best.interface)?;
+        let network = &scene.network_of(&best.interface)?.name;
         let known = self.cluster.get(node)?;
         let remembered = RememberedPeer {
             instance: known.instance().to_owned(),

@@ -1,17 +1,18 @@
 //! May this peer take a job of this compiler, and why not: policy, reachability and toolchains put
 //! together for one peer. Pure.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::peers::{Origin, Peer, State};
+use super::scene::Scene;
 use super::stock::{Known, Meaning, Need};
-use crate::discovery::interfaces::{self, Interface, Network};
 use crate::fingerprint::stock::candidate_names;
 use crate::fingerprint::{Driver, Family, Offered, Toolchain};
 use crate::policy::file::Policy;
+use crate::policy::networks::Standing;
 use crate::policy::rule::{Candidate, CandidateAddr, Source};
-use crate::policy::verdict::{self, Inventory, Job};
+use crate::policy::verdict::{self, HeldBack, Inventory, Job};
 use crate::settings::hosts::TcpHost;
 use crate::wire::control::{ANY_PROGRAM, CompilerQuery};
 
@@ -26,33 +27,6 @@ pub(super) enum LocalCompiler {
     Unknown { reason: String, retry_at: Option<Instant> },
 }
 
-/// What is known of the place where this machine stands.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Scene {
-    /// Its interfaces that are up.
-    pub(super) interfaces: Vec<Interface>,
-    /// The networks that it is on.
-    pub(super) networks: Vec<Network>,
-}
-
-impl Scene {
-    /// The addresses of this machine, loopback left out.
-    fn own_addrs(&self) -> Vec<IpAddr> {
-        let addrs = self.interfaces.iter().map(|interface| interface.addr);
-        addrs.filter(|addr| !addr.is_loopback()).collect()
-    }
-
-    /// Names of the networks that this machine is on.
-    pub(super) fn network_names(&self) -> Vec<String> {
-        self.networks.iter().map(|network| network.name.0.clone()).collect()
-    }
-
-    /// Is this address, heard on this interface, on its link now?
-    pub(super) fn is_on_link(&self, addr: SocketAddr, interface: &str) -> bool {
-        interfaces::is_on_link(&self.interfaces, addr.ip(), interface)
-    }
-}
-
 /// The outcome for one peer and compiler.
 #[derive(Clone, Debug)]
 pub(super) enum Judgement {
@@ -64,6 +38,15 @@ pub(super) enum Judgement {
         what: String,
         /// A compiler name to ask a stock peer about.
         probe: Option<String>,
+    },
+    /// Left out until the user trusts the network on which it was heard.
+    HeldBack {
+        /// The network's name; none if it cannot be told yet which one that is.
+        network: Option<String>,
+        /// A job could go there otherwise, as far as is known.
+        offers: bool,
+        /// Why, for people.
+        reason: String,
     },
     /// Left out.
     Excluded {
@@ -142,10 +125,42 @@ pub(super) fn judge(
     if peer.is_discovered() && peer.is_among(&scene.own_addrs()) {
         return Judgement::excluded("this machine itself");
     }
-    let candidate = candidate(peer, scene);
+    let mut candidate = candidate(peer, scene);
+    match judge_candidate((now, peer), wanted, (policy, &candidate), confirm) {
+        Judgement::HeldBack { network, reason, .. } => {
+            // Nobody is to be asked for trust in hosts of no use.
+            candidate.addrs.iter_mut().for_each(|addr| addr.standing = Standing::Trusted);
+            // What a stock peer has is not asked: that would be a job.
+            let mut unasked = Vec::new();
+            let otherwise =
+                judge_candidate((now, peer), wanted, (policy, &candidate), &mut unasked);
+            let offers = matches!(
+                otherwise,
+                Judgement::Usable(_) | Judgement::Pending { probe: Some(_), .. }
+            );
+            Judgement::HeldBack { network, offers, reason }
+        }
+        judgement => judgement,
+    }
+}
+
+fn judge_candidate(
+    (now, peer): (Instant, &Peer),
+    wanted: Wanted<'_>,
+    (policy, candidate): (&Policy, &Candidate),
+    confirm: &mut Vec<String>,
+) -> Judgement {
     // A rule that needs no toolchain forbids a host whatever it offers. Who it is, it was asked when
     // it was heard of: the policies of clients yet to come are not known then.
-    let outright = verdict::judge_host(policy, &candidate, None);
+    let outright = verdict::judge_host(policy, candidate, None);
+    if let Some(held_back) = outright.held_back {
+        let reason = held_back.to_string();
+        let network = match held_back {
+            HeldBack::New { network } => Some(network),
+            HeldBack::Unidentified => None,
+        };
+        return Judgement::HeldBack { network, offers: false, reason };
+    }
     if !outright.allowed && !candidate.addrs.is_empty() {
         return Judgement::excluded(outright.reason);
     }
@@ -174,11 +189,11 @@ pub(super) fn judge(
             } else {
                 Inventory::Told(&ours.offered)
             };
-            concluded(verdict::judge(policy, &candidate, inventory, job), &ours.offered)
+            concluded(verdict::judge(policy, candidate, inventory, job), &ours.offered)
         }
         State::Stock => {
             let names = Names { now, peer, need: wanted.need, confirm };
-            judge_stock(names, policy, &candidate, job)
+            judge_stock(names, policy, candidate, job)
         }
     };
     distrusted(peer, marked(judgement, toolchain))
@@ -289,11 +304,16 @@ fn unusable_token(host: &TcpHost) -> Option<&'static str> {
 }
 
 fn candidate(peer: &Peer, scene: &Scene) -> Candidate {
-    let addrs = peer.addrs.iter().map(|heard| CandidateAddr {
-        addr: heard.addr,
-        interface: heard.interface.clone(),
-        // It was when it was heard; the interface may have gone or moved to another network since.
-        on_link: peer.is_discovered() && scene.is_on_link(heard.addr, &heard.interface),
+    let addrs = peer.addrs.iter().map(|heard| {
+        let heard_on = Some(heard.interface.as_str()).filter(|_| peer.is_discovered());
+        CandidateAddr {
+            addr: heard.addr,
+            interface: heard.interface.clone(),
+            // It was when it was heard; the interface may have gone or moved elsewhere since.
+            on_link: peer.is_discovered() && scene.is_on_link(heard.addr, &heard.interface),
+            networks: scene.all_names(heard_on),
+            standing: heard_on.map_or(Standing::Trusted, |name| scene.standing(name)),
+        }
     });
     Candidate {
         host: peer.name.clone(),
@@ -303,6 +323,5 @@ fn candidate(peer: &Peer, scene: &Scene) -> Candidate {
             Origin::Discovered(_) => Source::Zeroconf,
         },
         addrs: addrs.collect(),
-        networks: scene.network_names(),
     }
 }

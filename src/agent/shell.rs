@@ -6,15 +6,12 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::future;
 use std::io;
-use std::mem;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixListener as StdListener;
 use std::path::{Path, PathBuf};
-use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use nix::fcntl::Flock;
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use tokio::net::UnixListener;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, spawn_blocking};
@@ -26,17 +23,19 @@ use super::books::{Action, Books, ClientId, Question};
 use super::clients;
 use super::clock::Clock;
 use super::hearing::Identified;
-use super::judge::Scene;
+use super::networks::Whereabouts;
 use super::peers::PeerKey;
 use super::policies::Policies;
-use super::remembered;
+use super::remembered::{self, RememberedPeer};
+use super::watches;
 use crate::discovery::browse::Browser;
 use crate::discovery::heard::Heard;
-use crate::discovery::interfaces;
+use crate::discovery::networks::Network;
 use crate::fingerprint::cache::ToolchainCache;
 use crate::fingerprint::probe::probe_local;
 use crate::sys::cores;
-use crate::wire::control::{AgentMessage, ClientMessage, CompilerQuery, NetworksAnswer};
+use crate::sys::links::Change;
+use crate::wire::control::{AgentMessage, ClientMessage, CompilerQuery, NetworksOrder};
 
 /// Events that wait for the owner; senders wait beyond that.
 const EVENTS: usize = 1024;
@@ -45,6 +44,17 @@ const REMEMBER_AFTER: Duration = Duration::from_millis(500);
 
 /// Where this machine stands is looked at at most so often for clients' questions.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// Changes of links, addresses and routes come in groups; after the first one, this long is waited
+/// for the others.
+const LINKS_SETTLE: Duration = Duration::from_millis(100);
+
+/// For how long a question about networks waits for a gateway to be identified.
+const IDENTIFY_FOR: Duration = Duration::from_millis(1200);
+
+/// For so long after it came to a network, this machine forgets none of the peers it had there:
+/// not all answer at once, and the way may be gone again before they do.
+const ARRIVAL: Duration = Duration::from_secs(30);
 
 /// Where this agent lives.
 pub(super) struct Setting {
@@ -68,6 +78,8 @@ pub(super) enum Event {
     Probed(PeerKey, String, Probed),
     Identified(CompilerQuery, Identified),
     Heard(Heard),
+    /// Links, addresses or routes have changed.
+    Moved(Change),
     /// The agent's directory or socket was removed.
     Vanished,
 }
@@ -82,7 +94,10 @@ pub(super) async fn run(
     let (events, mut inbox) = mpsc::channel(EVENTS);
     let listening =
         tokio::spawn(clients::listen(UnixListener::from_std(listener)?, events.clone()));
-    watch(&setting, events.clone())?;
+    watches::directory(&setting, events.clone())?;
+    if let Err(error) = watches::links(events.clone()) {
+        warn!(%error, "cannot watch the links, they are looked at when a client asks");
+    }
     let mut owner = Owner::new(setting, events, alive, listening.abort_handle());
     info!(socket = %owner.setting.socket.display(), "agent listens");
     loop {
@@ -115,26 +130,6 @@ async fn until(alarm: Option<Instant>) {
     }
 }
 
-/// Reports the end of the agent's directory or socket. inotify is waited for on a thread of its
-/// own, which ends with the process.
-fn watch(setting: &Setting, events: mpsc::Sender<Event>) -> io::Result<()> {
-    let inotify = Inotify::init(InitFlags::IN_CLOEXEC)?;
-    let ends = AddWatchFlags::IN_DELETE_SELF | AddWatchFlags::IN_MOVE_SELF;
-    // The removal of its own socket ends an agent too: nobody could reach it any more.
-    inotify.add_watch(&setting.dir, ends | AddWatchFlags::IN_DELETE)?;
-    let socket = setting.socket.file_name().map(OsStr::to_os_string);
-    thread::Builder::new().name("directory".to_owned()).spawn(move || {
-        while let Ok(seen) = inotify.read_events() {
-            let over = seen.iter().any(|event| event.mask.intersects(ends) || event.name == socket);
-            if over {
-                let _ = events.blocking_send(Event::Vanished);
-                return;
-            }
-        }
-    })?;
-    Ok(())
-}
-
 struct Owner {
     setting: Setting,
     clock: Clock,
@@ -144,7 +139,16 @@ struct Owner {
     answers: HashMap<ClientId, mpsc::Sender<AgentMessage>>,
     events: mpsc::Sender<Event>,
     browser: Option<Browser>,
+    whereabouts: Whereabouts,
     looked_at: Instant,
+    /// When what has changed of the links is looked at.
+    moved_at: Option<Instant>,
+    /// When a gateway is looked for again.
+    look_at: Option<Instant>,
+    /// Networks that this machine came to a moment ago.
+    arrived: HashMap<String, Instant>,
+    /// Questions about networks, and when they are answered at the latest.
+    orders: Vec<(ClientId, NetworksOrder, Instant)>,
     remember_at: Option<Instant>,
     idle_since: Instant,
     outdated: bool,
@@ -175,7 +179,12 @@ impl Owner {
             answers: HashMap::new(),
             events,
             browser: None,
+            whereabouts: Whereabouts::new(&setting.distcc_dir),
             looked_at: now,
+            moved_at: None,
+            look_at: None,
+            arrived: HashMap::new(),
+            orders: Vec::new(),
             remember_at: None,
             idle_since: now,
             outdated: false,
@@ -196,7 +205,9 @@ impl Owner {
     fn alarm(&mut self) -> Option<Instant> {
         let idle = self.books.is_idle();
         let leaves = idle.then(|| self.idle_since + self.setting.idle);
-        let deadlines = [self.books.next_deadline(self.clock.now()), self.remember_at, leaves];
+        let ordered = self.orders.iter().map(|(_, _, latest)| *latest).min();
+        let books = self.books.next_deadline(self.clock.now());
+        let deadlines = [books, self.remember_at, leaves, self.moved_at, self.look_at, ordered];
         self.clock.alarm(deadlines.into_iter().flatten().min(), !idle)
     }
 
@@ -206,7 +217,7 @@ impl Owner {
             return;
         }
         info!("this machine or process has slept");
-        self.look_around();
+        self.look_around(self.clock.now());
         self.books.moved(self.clock.now());
         if let Some(browser) = &self.browser {
             browser.ask_now();
@@ -219,6 +230,10 @@ impl Owner {
             self.remember_at = None;
             self.remember();
         }
+        if self.moved_at.is_some_and(|at| at <= now) || self.look_at.is_some_and(|at| at <= now) {
+            self.look_around(now);
+        }
+        self.obey(now);
         self.books.tick(now);
     }
 
@@ -240,8 +255,12 @@ impl Owner {
             Event::Probed(key, name, probed) => self.books.peer_probed(now, key, &name, probed),
             Event::Identified(query, identified) => self.identified(now, query, identified),
             Event::Heard(heard) => {
-                self.look_around();
+                self.look_around_again(now);
                 self.books.heard(now, heard);
+            }
+            Event::Moved(change) => {
+                self.whereabouts.changed(&change);
+                self.moved_at.get_or_insert(now + LINKS_SETTLE);
             }
             // It removed its socket itself, and stays until its clients have gone.
             Event::Vanished if self.outdated => {}
@@ -268,9 +287,15 @@ impl Owner {
             }
             ClientMessage::Preprocessed => self.books.preprocessed(now, id),
             ClientMessage::Report(report) => self.books.reported(now, id, report),
-            ClientMessage::HintShown { .. } => {}
-            ClientMessage::Networks(_) => {
-                self.tell(id, AgentMessage::Networks(NetworksAnswer::default()))
+            ClientMessage::HintShown { network } => {
+                self.whereabouts.hint_shown(&network);
+                self.look_around(now);
+            }
+            ClientMessage::Networks(order) => {
+                self.whereabouts.identify();
+                self.orders.push((id, order, now + IDENTIFY_FOR));
+                self.look_around(now);
+                self.obey(now);
             }
             ClientMessage::ShowHosts(request) => {
                 self.look_around_again(now);
@@ -373,11 +398,9 @@ impl Owner {
 
     fn browse(&mut self) {
         let now = self.clock.now();
-        self.look_around();
-        let scene = &self.books.scene;
-        let mut known = remembered::load(&memory(&self.setting), &scene.network_names());
-        known.retain(|peer| scene.is_on_link(peer.addr, &peer.interface));
-        self.books.recollect(now, SystemTime::now(), known);
+        self.whereabouts.use_networks();
+        self.look_around(now);
+        self.ask_those_remembered(now, &self.books.scene.network_names());
         let (browser, mut heard) = Browser::start();
         self.browser = Some(browser);
         let events = self.events.clone();
@@ -390,30 +413,92 @@ impl Owner {
         });
     }
 
-    /// Tells the books where this machine stands.
-    fn look_around(&mut self) {
-        let interfaces = interfaces::list();
-        let networks = interfaces::networks(&interfaces);
-        let before = mem::replace(&mut self.books.scene, Scene { interfaces, networks });
-        self.looked_at = self.clock.now();
-        // What is new is heard of; what is gone tells nobody.
-        if before.interfaces.iter().any(|had| !self.books.scene.interfaces.contains(had)) {
-            self.books.moved(self.looked_at);
+    fn ask_those_remembered(&mut self, now: Instant, networks: &[String]) {
+        let mut known = remembered::load(&memory(&self.setting), networks);
+        known.retain(|peer| self.books.scene.is_on_link(peer.addr, &peer.interface));
+        self.books.recollect(now, SystemTime::now(), known);
+    }
+
+    /// Tells the books where this machine stands. On a network that is new there, the peers of the
+    /// last time are asked, and all others are looked for.
+    fn look_around(&mut self, now: Instant) {
+        (self.looked_at, self.moved_at) = (now, None);
+        let scene = self.whereabouts.look(now);
+        self.look_at = self.whereabouts.look_at(now);
+        if scene == self.books.scene {
+            return;
         }
+        let moved = !scene.is_same_place(&self.books.scene);
+        let mut names = scene.network_names();
+        names.retain(|name| !self.books.scene.network_names().contains(name));
+        self.arrived.extend(names.iter().map(|name| (name.clone(), now)));
+        info!(networks = ?scene.network_names(), moved, "this machine stands elsewhere");
+        if moved && self.remember_at.take().is_some() {
+            // They are to be found by the network that is left now.
+            self.store_peers(now);
+        }
+        self.books.stands(now, scene);
+        if let Some(browser) = self.browser.as_ref().filter(|_| moved) {
+            browser.ask_now();
+            self.ask_those_remembered(now, &names);
+        }
+    }
+
+    /// Does what was ordered about networks, once it is known which they are.
+    fn obey(&mut self, now: Instant) {
+        let is_settled = self.whereabouts.is_settled();
+        let due = |order: &mut (ClientId, NetworksOrder, Instant)| is_settled || order.2 <= now;
+        let orders: Vec<_> = self.orders.extract_if(.., due).collect();
+        for (id, order, _) in orders {
+            let problems = self.whereabouts.obey(&order);
+            self.look_around(now);
+            let n_hosts = |name: &str| self.n_hosts(name);
+            let mut answer = self.whereabouts.list(n_hosts);
+            answer.problems.extend(problems);
+            answer.problems.dedup();
+            self.tell(id, AgentMessage::Networks(answer));
+        }
+    }
+
+    /// Hosts discovered on the network of this name; of one that this machine is not on, those
+    /// remembered for the return.
+    fn n_hosts(&self, name: &str) -> u32 {
+        let is_it = |network: &&Network| network.name.0 == name;
+        let n_hosts = match self.books.scene.networks.iter().find(is_it) {
+            Some(network) if self.browser.is_some() => self.books.n_heard_on(&network.interface),
+            _ => remembered::load(&memory(&self.setting), &[name.to_owned()]).len(),
+        };
+        u32::try_from(n_hosts).unwrap_or(u32::MAX)
     }
 
     /// As [`Self::look_around`] for a question about discovered peers, but not for every job of a
     /// long build: links come and go without a word from any peer.
     fn look_around_again(&mut self, now: Instant) {
-        if self.browser.is_some() && now >= self.looked_at + LOOK_EVERY {
-            self.look_around();
+        let changed = self.moved_at.is_some();
+        if self.browser.is_some() && (changed || now >= self.looked_at + LOOK_EVERY) {
+            self.look_around(now);
         }
     }
 
     fn remember(&mut self) {
-        self.look_around();
-        let peers = self.books.worth_remembering(self.clock.now(), SystemTime::now());
-        if let Err(e) = remembered::store(&memory(&self.setting), peers) {
+        let now = self.clock.now();
+        self.look_around(now);
+        self.store_peers(now);
+    }
+
+    /// Keeps the peers of the networks that the books believe this machine to be on.
+    fn store_peers(&mut self, now: Instant) {
+        let path = memory(&self.setting);
+        let mut memory = self.books.worth_remembering(now, SystemTime::now());
+        self.arrived.retain(|_, at| now < *at + ARRIVAL);
+        let arrived = |name: &String| self.arrived.contains_key(name);
+        for (network, peers) in memory.networks.iter_mut().filter(|(name, _)| arrived(name)) {
+            let earlier = remembered::load(&path, std::slice::from_ref(network));
+            let silent = |peer: &RememberedPeer| !peers.iter().any(|known| known.addr == peer.addr);
+            let silent: Vec<RememberedPeer> = earlier.into_iter().filter(silent).collect();
+            peers.extend(silent);
+        }
+        if let Err(e) = remembered::store(&path, memory) {
             warn!(error = %e, "cannot remember the peers");
         }
     }
@@ -452,6 +537,7 @@ fn paths(query: &CompilerQuery) -> (&Path, &OsStr) {
 mod tests {
     use std::io::{Read, Write};
     use std::os::unix::net::UnixStream;
+    use std::thread;
 
     use nix::fcntl::FlockArg;
     use tempfile::TempDir;

@@ -75,6 +75,9 @@ fn verdict(judgement: &Judgement, in_force: &InForce) -> VerdictLine {
         Judgement::Pending { what, .. } => {
             VerdictLine { usable: false, toolchain: String::new(), reason: what.clone() }
         }
+        Judgement::HeldBack { reason, .. } => {
+            VerdictLine { usable: false, toolchain: String::new(), reason: reason.clone() }
+        }
         Judgement::Excluded { toolchain, reason } => {
             VerdictLine { usable: false, toolchain: toolchain.clone(), reason: reason.clone() }
         }

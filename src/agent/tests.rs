@@ -5,6 +5,7 @@ mod health;
 mod patience;
 mod speeds;
 mod stock;
+mod strangers;
 
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
@@ -323,7 +324,8 @@ fn peers_of_a_network_that_this_machine_has_left_get_no_jobs_and_are_not_filed_u
     assert_eq!(filed(&farm), [("10.77.0.0/24".to_owned(), 1)]);
     farm.moves_to("10.78.0.1");
     let job = farm.job("+zeroconf");
-    assert_eq!(farm.local(job), "its only host is left out: not on the network it was heard on");
+    farm.pass(SETTLED);
+    assert_eq!(farm.local(job), "no host was found on this network");
     assert_eq!(filed(&farm), [("10.78.0.0/24".to_owned(), 0)]);
 }
 

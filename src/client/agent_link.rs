@@ -16,7 +16,8 @@ use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use crate::wire::codec;
 use crate::wire::control::{
     AGENT_PROTOCOL, AgentMessage, ClientMessage, FRAME_HEADER, HostsAnswer, JobReport, LocalPlace,
-    LocalPurpose, PlaceRequest, Placement, ShowRequest, frame, frame_len,
+    LocalPurpose, NetworksAnswer, NetworksOrder, PlaceRequest, Placement, ShowRequest, frame,
+    frame_len,
 };
 
 use super::compiler::is_executable;
@@ -183,6 +184,21 @@ impl AgentLink {
             AgentMessage::Recalled { key, reason } => Ok((key, reason)),
             _ => Err(AgentError::Garbled),
         }
+    }
+
+    /// Asks for the networks, after doing this to them.
+    pub(super) fn networks(&mut self, order: NetworksOrder) -> Result<NetworksAnswer, AgentError> {
+        self.queue(&ClientMessage::Networks(order))?;
+        match self.answer()? {
+            AgentMessage::Networks(answer) => Ok(answer),
+            _ => Err(AgentError::Garbled),
+        }
+    }
+
+    /// Tells that the user has seen the hint about this network.
+    pub(super) fn hint_shown(&mut self, network: String) -> Result<(), AgentError> {
+        self.queue(&ClientMessage::HintShown { network })?;
+        self.flush()
     }
 
     fn queue(&mut self, message: &ClientMessage) -> Result<(), AgentError> {

@@ -11,6 +11,9 @@ const OPTIONS: &[Entry] = &[
     ("--version", "the version"),
     ("--show-hosts", "the hosts that jobs may go to, one a line"),
     ("--show-hosts --why [COMPILER...]", "every host, may it be used, and why or why not"),
+    ("--networks", "the networks used, and whether discovered hosts there get jobs"),
+    ("--trust-network[=NAME|all]", "let hosts of the current, that or every network compile"),
+    ("--forget-network=NAME|all", "do not, from now on"),
     ("-j", "how many jobs all hosts take together, at least the cores here"),
 ];
 
@@ -56,7 +59,7 @@ pub(super) fn text() -> String {
     let mut text = String::from(
         "Usage:\n  \
            distcc [COMPILER] [compile options] -o OBJECT -c SOURCE\n  \
-           distcc --help | --version | --show-hosts [--why] | -j\n\n\
+           distcc --help | --version | --show-hosts [--why] | --networks | -j\n\n\
          Compiles on other machines that run distccd with the same compiler. What cannot\n\
          travel, such as linking, runs here. Use it with make's -j option. It may also be\n\
          called by a compiler's name: a link named gcc to distcc, in a directory that stands\n\

@@ -8,6 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::command::{self, Driver};
+use crate::wire::control::NetworksOrder;
 
 use super::compiler;
 
@@ -25,6 +26,8 @@ pub(super) enum Request {
         /// The compilers to judge for; the usual ones if empty.
         compilers: Vec<OsString>,
     },
+    /// `--networks`, `--trust-network[=NAME|all]`, `--forget-network=NAME|all`
+    Networks(NetworksOrder),
     /// `-j`: how many jobs the hosts take.
     Concurrency,
     /// `--scan-includes`, a pump-mode question.
@@ -75,6 +78,7 @@ fn called_by_our_name(rest: Vec<OsString>, search_path: &OsStr) -> Request {
             let compilers = rest[1..].iter().filter(|word| *word != "--why").cloned().collect();
             return Request::ShowHosts { why, compilers };
         }
+        Some(option) if is_about_networks(option) => return about_networks(option, &rest[1..]),
         Some("-j") => return Request::Concurrency,
         Some("--scan-includes") => return Request::ScanIncludes,
         _ => {}
@@ -85,6 +89,37 @@ fn called_by_our_name(rest: Vec<OsString>, search_path: &OsStr) -> Request {
         rest
     };
     Request::Command(Invocation { argv, search_path: search_path.to_os_string(), trimmed: false })
+}
+
+fn is_about_networks(option: &str) -> bool {
+    let word = option.split('=').next().unwrap_or(option);
+    ["--networks", "--trust-network", "--forget-network"].contains(&word)
+}
+
+fn about_networks(option: &str, rest: &[OsString]) -> Request {
+    if let Some(word) = rest.first() {
+        let reason = format!("{option} is followed by nothing, not by {}", word.display());
+        return Request::Unusable { reason };
+    }
+    Request::Networks(match option.split_once('=') {
+        None if option == "--networks" => NetworksOrder::List,
+        None if option == "--trust-network" => NetworksOrder::TrustCurrent,
+        Some(("--trust-network", "all")) => NetworksOrder::TrustAll,
+        Some(("--trust-network", name)) if !name.is_empty() => {
+            NetworksOrder::Trust(name.to_owned())
+        }
+        Some(("--forget-network", name)) if !name.is_empty() => {
+            NetworksOrder::Forget(name.to_owned())
+        }
+        _ => {
+            let reason = format!(
+                "{option}: expected --networks, --trust-network, \
+                 --trust-network=NAME, --trust-network=all, --forget-network=NAME or \
+                 --forget-network=all"
+            );
+            return Request::Unusable { reason };
+        }
+    })
 }
 
 /// True for a first argument that belongs to an implied `cc`.
@@ -165,6 +200,21 @@ mod tests {
             Request::ShowHosts { why: true, compilers: vec![OsString::from("clang")] }
         );
         assert!(matches!(understand_words(&["distcc"]), Request::Unusable { .. }));
+        for (option, order) in [
+            ("--networks", NetworksOrder::List),
+            ("--trust-network", NetworksOrder::TrustCurrent),
+            ("--trust-network=all", NetworksOrder::TrustAll),
+            ("--trust-network=10.0.0.0/8", NetworksOrder::Trust("10.0.0.0/8".to_owned())),
+            ("--forget-network=all", NetworksOrder::Forget("all".to_owned())),
+        ] {
+            assert_eq!(understand_words(&["distcc", option]), Request::Networks(order));
+            let more = understand_words(&["distcc", option, "x"]);
+            assert!(matches!(more, Request::Unusable { .. }), "{more:?}");
+        }
+        for option in ["--networks=x", "--trust-network=", "--forget-network"] {
+            let request = understand_words(&["distcc", option]);
+            assert!(matches!(request, Request::Unusable { .. }), "{option}: {request:?}");
+        }
         assert_eq!(argv_of(&["gcc", "--version"]), ["gcc", "--version"]);
     }
 

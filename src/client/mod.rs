@@ -24,6 +24,7 @@ mod remote;
 mod session;
 mod start;
 mod static_hosts;
+mod terminal;
 mod watch;
 
 pub use start::main;

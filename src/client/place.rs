@@ -15,7 +15,7 @@ use crate::settings::env::Environment;
 use crate::settings::hosts::{HostEntry, HostList};
 use crate::sys::locks::FileLock;
 use crate::wire::control::{
-    CompilerQuery, HostsText, JobReport, LocalPlace, LocalPurpose, PlaceRequest, Placement,
+    CompilerQuery, Hint, HostsText, JobReport, LocalPlace, LocalPurpose, PlaceRequest, Placement,
 };
 
 use super::agent_link::{AgentError, AgentLink, Grant};
@@ -23,6 +23,7 @@ use super::log::Log;
 use super::once;
 use super::session::report_problems;
 use super::static_hosts::{Choice, ChosenHost, SlotFiles, StaticHosts, resolve};
+use super::terminal;
 use super::watch::Watch;
 
 /// The system's policy; `$DISTCC_POLICY` and `$DISTCC_DIR/policy.toml` come before it.
@@ -164,6 +165,7 @@ impl<'a> Places<'a> {
                 Grant::Local(place) => {
                     self.local_granted = true;
                     self.show_warnings(&place.warnings);
+                    self.show_hint(place.hint.as_ref());
                     Err(Nowhere::Agent(place))
                 }
             };
@@ -400,6 +402,22 @@ impl<'a> Places<'a> {
     fn show_warnings(&self, warnings: &[String]) {
         for warning in warnings {
             self.log.warning(format_args!("{warning}"));
+        }
+    }
+
+    /// Once in a network's life, and only where a person sees it.
+    fn show_hint(&mut self, hint: Option<&Hint>) {
+        let Some(hint) = hint else { return };
+        self.log.info(format_args!("{}", hint.text));
+        match terminal::tell(&hint.text) {
+            Ok(()) => {
+                if let Source::Agent(link) = &mut self.source
+                    && let Err(error) = link.hint_shown(hint.network.clone())
+                {
+                    self.log.debug(format_args!("the agent was not told of the hint: {error}"));
+                }
+            }
+            Err(error) => self.log.debug(format_args!("nobody to give a hint to: {error}")),
         }
     }
 

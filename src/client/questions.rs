@@ -8,7 +8,9 @@ use crate::base::exit;
 use crate::settings::env::Environment;
 use crate::settings::hosts::{self, HostEntry, HostList};
 use crate::sys::cores;
-use crate::wire::control::{CompilerQuery, HostLine, HostsAnswer, HostsText, ShowRequest};
+use crate::wire::control::{
+    CompilerQuery, HostLine, HostsAnswer, HostsText, NetworksOrder, ShowRequest,
+};
 
 use super::agent_link::{AgentError, AgentLink};
 use super::compiler::Compiler;
@@ -16,6 +18,7 @@ use super::log::Log;
 use super::place;
 use super::session::{query, read_hosts, report_problems};
 use crate::monitor::hosts::{render_plain, render_why};
+use crate::monitor::networks::render;
 
 /// The compilers to judge hosts for where none is named.
 const USUAL_COMPILERS: [&str; 2] = ["cc", "clang"];
@@ -88,6 +91,28 @@ impl Hosts<'_> {
         }
     }
 
+    /// `--networks`, and what changes them: every network, and may hosts there be used. The exit
+    /// code.
+    pub(super) fn networks(&self, order: NetworksOrder) -> u8 {
+        match self.agent(|agent| agent.networks(order.clone())) {
+            Ok(answer) => {
+                if order == NetworksOrder::List || answer.problems.is_empty() {
+                    print(&render(&answer));
+                }
+                for problem in &answer.problems {
+                    self.log.error_to_user(format_args!("{problem}"));
+                }
+                if answer.problems.is_empty() { 0 } else { exit::GENERAL }
+            }
+            Err(error) => {
+                self.log.error_to_user(format_args!(
+                    "only the agent knows the networks, and not now: {error}"
+                ));
+                exit::GENERAL
+            }
+        }
+    }
+
     /// `-j`: the slots of all hosts together. As much as this machine takes by itself is always
     /// right, since what finds no host is compiled here: `make -j$(distcc -j)` needs a number.
     pub(super) fn concurrency(&self) -> String {
@@ -123,15 +148,23 @@ impl Hosts<'_> {
         hosts: &HostsText,
         compilers: Vec<CompilerQuery>,
     ) -> Result<HostsAnswer, AgentError> {
-        let socket = place::socket(self.env).ok_or(AgentError::NoDirectory)?;
         let request = ShowRequest {
             hosts: hosts.clone(),
             compilers,
             policy: self.env.policy.as_ref().map(|path| path.to_string_lossy().into_owned()),
         };
-        AgentLink::connect(&socket).and_then(|mut agent| agent.show_hosts(request.clone())).or_else(
+        self.agent(|agent| agent.show_hosts(request.clone()))
+    }
+
+    /// Asks the agent, or a new one if none answers.
+    fn agent<T>(
+        &self,
+        ask: impl Fn(&mut AgentLink) -> Result<T, AgentError>,
+    ) -> Result<T, AgentError> {
+        let socket = place::socket(self.env).ok_or(AgentError::NoDirectory)?;
+        AgentLink::connect(&socket).and_then(|mut agent| ask(&mut agent)).or_else(
             |error| match self.env.may_start_agent {
-                true => AgentLink::start(&socket, &self.env.path)?.show_hosts(request),
+                true => ask(&mut AgentLink::start(&socket, &self.env.path)?),
                 false => Err(error),
             },
         )

@@ -38,6 +38,7 @@ fn answer(env: &Environment, log: &Log) -> u8 {
         Request::Version => print(&version()),
         Request::ShowHosts { why: false, .. } => return hosts.show(),
         Request::ShowHosts { why: true, compilers } => return hosts.explain(&compilers),
+        Request::Networks(order) => return hosts.networks(order),
         Request::Concurrency => print(&hosts.concurrency()),
         Request::ScanIncludes => {
             // In the original's words, which its own tests look for.

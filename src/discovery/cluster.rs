@@ -324,6 +324,29 @@ impl Cluster {
         named.map(|(key, _)| key)
     }
 
+    /// This machine stands elsewhere now: addresses that are not here any more are dropped, and with
+    /// them the nodes that have no other.
+    pub(crate) fn moved(&mut self, is_here: impl Fn(&HeardAddr) -> bool) -> Vec<Change> {
+        let mut changes = Vec::new();
+        self.nodes.retain(|key, node| {
+            let before = node.addrs();
+            for sighting in &mut node.sightings {
+                sighting.peer.addrs.retain(&is_here);
+            }
+            node.sightings.retain(|sighting| !sighting.peer.addrs.is_empty());
+            if node.sightings.is_empty() {
+                changes.push(Change::Removed(key.clone()));
+                return false;
+            }
+            node.prune();
+            if node.addrs() != before {
+                changes.push(Change::Updated(key.clone()));
+            }
+            true
+        });
+        changes
+    }
+
     /// The node of this key.
     pub(crate) fn get(&self, key: &NodeKey) -> Option<&Node> {
         self.nodes.get(key)

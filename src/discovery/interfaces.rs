@@ -1,8 +1,6 @@
 //! This machine's addresses, and which of its links lead to neighbours.
 
 use std::collections::HashMap;
-use std::fmt::{self, Display, Formatter};
-use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,6 +8,7 @@ use std::time::{Duration, Instant};
 use if_addrs::{IfAddr, get_if_addrs};
 use ipnet::IpNet;
 
+use super::routes;
 use crate::sys::links::{Link, links};
 
 /// One address of one interface that is up.
@@ -78,7 +77,7 @@ pub(crate) fn list() -> Vec<Interface> {
 /// The kind of each interface by index; empty when the kernel does not say.
 fn kinds() -> HashMap<u32, Kind> {
     let links = links().unwrap_or_default();
-    let routed = default_interfaces();
+    let routed: Vec<String> = routes::default_routes().into_iter().map(|r| r.interface).collect();
     links.iter().map(|link| (link.index, classify(link, &links, &routed))).collect()
 }
 
@@ -161,141 +160,14 @@ impl KindCache {
     }
 }
 
-/// The name of a network this machine is in: `10.77.0.0/24`, or with the address of its default
-/// gateway `192.168.1.0/24@aa:bb:cc:dd:ee:ff`, since half the world is 192.168.1.0/24.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct NetworkName(pub(crate) String);
-
-impl Display for NetworkName {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// A network this machine is in, by way of one interface.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Network {
-    /// What it is called.
-    pub(crate) name: NetworkName,
-    /// `eth0`.
-    pub(crate) interface: String,
-    prefix: IpNet,
-}
-
-/// The networks this machine is in now, sorted. IPv6 prefixes only where the interface has no IPv4:
-/// those of a provider change from day to day.
-pub(crate) fn networks(interfaces: &[Interface]) -> Vec<Network> {
-    let routes = fs::read_to_string("/proc/net/route").unwrap_or_default();
-    let neighbours = fs::read_to_string("/proc/net/arp").unwrap_or_default();
-    name_networks(interfaces, &default_routes(&routes), &neighbours)
-}
-
-/// The network that a neighbour on this interface is in; of an IPv6 address on an interface that
-/// has IPv4 too, its first.
-pub(crate) fn network_of<'a>(
-    networks: &'a [Network],
-    addr: IpAddr,
-    interface: &str,
-) -> Option<&'a NetworkName> {
-    let there = || networks.iter().filter(|network| network.interface == interface);
-    let holds = there().find(|network| network.prefix.contains(&addr));
-    holds.or_else(|| there().next()).map(|network| &network.name)
-}
-
 /// Is a neighbour with this address on the link of the interface of this name?
 pub(crate) fn is_on_link(interfaces: &[Interface], addr: IpAddr, interface: &str) -> bool {
     interfaces.iter().any(|here| here.name == interface && here.contains(addr))
 }
 
-fn name_networks(
-    interfaces: &[Interface],
-    routes: &[DefaultRoute],
-    neighbours: &str,
-) -> Vec<Network> {
-    let used: Vec<&Interface> = interfaces
-        .iter()
-        .filter(|interface| interface.kind == Kind::Link && !is_link_local_v6(interface.addr))
-        .collect();
-    let has_v4 = |name: &str| used.iter().any(|other| other.name == name && other.addr.is_ipv4());
-    let mut networks: Vec<Network> = used
-        .iter()
-        .filter(|interface| interface.addr.is_ipv4() == has_v4(&interface.name))
-        .map(|interface| {
-            let prefix = interface.network();
-            let gateway = routes.iter().find(|route| {
-                route.interface == interface.name && prefix.contains(&IpAddr::V4(route.gateway))
-            });
-            let mac = gateway.and_then(|route| mac_of(route.gateway, neighbours));
-            let name = mac.map_or_else(|| prefix.to_string(), |mac| format!("{prefix}@{mac}"));
-            Network { name: NetworkName(name), interface: interface.name.clone(), prefix }
-        })
-        .collect();
-    networks.sort();
-    networks.dedup();
-    networks
-}
-
 /// fe80::/10, whose addresses mean something only together with an interface.
 pub(crate) fn is_link_local_v6(addr: IpAddr) -> bool {
     matches!(addr, IpAddr::V6(addr) if addr.is_unicast_link_local())
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct DefaultRoute {
-    interface: String,
-    gateway: Ipv4Addr,
-}
-
-/// Interfaces with a default route of either family.
-fn default_interfaces() -> Vec<String> {
-    let v4 = fs::read_to_string("/proc/net/route").unwrap_or_default();
-    let v6 = fs::read_to_string("/proc/net/ipv6_route").unwrap_or_default();
-    let v4 = default_routes(&v4).into_iter().map(|route| route.interface);
-    v4.chain(default_interfaces_v6(&v6)).collect()
-}
-
-/// /proc/net/route: interface, destination, gateway, flags, ... mask, numbers as the hex of their
-/// bytes in memory order.
-fn default_routes(table: &str) -> Vec<DefaultRoute> {
-    let route = |line: &str| {
-        let fields: Vec<&str> = line.split_whitespace().collect();
-        let [interface, "00000000", gateway, _, _, _, _, "00000000", ..] = fields[..] else {
-            return None;
-        };
-        let gateway = u32::from_str_radix(gateway, 16).ok()?;
-        let gateway = Ipv4Addr::from(gateway.to_ne_bytes());
-        Some(DefaultRoute { interface: interface.to_owned(), gateway })
-    };
-    table.lines().skip(1).filter_map(route).collect()
-}
-
-/// `RTF_REJECT` of linux/route.h: the kernel's own unreachable default route.
-const REJECT: u32 = 0x0200;
-
-/// /proc/net/ipv6_route: destination, its prefix length, source, its prefix length, next hop,
-/// metric, two counters, flags, interface.
-fn default_interfaces_v6(table: &str) -> Vec<String> {
-    let interface = |line: &str| {
-        let fields: Vec<&str> = line.split_whitespace().collect();
-        let [destination, "00", _, _, _, _, _, _, flags, interface] = fields[..] else {
-            return None;
-        };
-        let flags = u32::from_str_radix(flags, 16).ok()?;
-        let is_default = destination.bytes().all(|digit| digit == b'0');
-        (is_default && flags & REJECT == 0 && interface != "lo").then(|| interface.to_owned())
-    };
-    table.lines().filter_map(interface).collect()
-}
-
-/// /proc/net/arp: address, hardware type, flags, hardware address, mask, interface.
-fn mac_of(gateway: Ipv4Addr, neighbours: &str) -> Option<String> {
-    let gateway = gateway.to_string();
-    neighbours.lines().skip(1).find_map(|line| {
-        let fields: Vec<&str> = line.split_whitespace().collect();
-        let [addr, _, flags, mac, ..] = fields[..] else { return None };
-        // An entry that was asked for and not answered has the flags 0x0 and no address.
-        (addr == gateway && flags != "0x0" && mac != "00:00:00:00:00:00").then(|| mac.to_owned())
-    })
 }
 
 /// Is this an address that one host can have and another can call?
@@ -376,72 +248,23 @@ mod tests {
     }
 
     #[test]
-    fn names_a_network_by_its_gateway() {
-        let routes = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\n\
-                      eth0\t00000000\t0101A8C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n\
-                      eth0\t0001A8C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n";
-        let arp = "IP address       HW type     Flags       HW address            Mask     Device\n\
-                   192.168.1.1      0x1         0x2         aa:bb:cc:dd:ee:ff     *        eth0\n";
-        let incomplete = arp.replace("0x2", "0x0");
-        let interfaces = [
-            interface("lo", "127.0.0.1", 8, Kind::Loopback),
-            interface("eth0", "192.168.1.7", 24, Kind::Link),
-            interface("eth0", "fd77::7", 64, Kind::Link),
-            interface("eth1", "10.77.0.2", 24, Kind::Link),
-            interface("docker0", "172.17.0.1", 16, Kind::Virtual),
-        ];
-        let routes = default_routes(routes);
-        let names = |interfaces: &[Interface], routes: &[DefaultRoute], arp: &str| {
-            let names = name_networks(interfaces, routes, arp);
-            names.into_iter().map(|network| network.name.0).collect::<Vec<_>>()
-        };
-        assert_eq!(
-            names(&interfaces, &routes, arp),
-            ["10.77.0.0/24", "192.168.1.0/24@aa:bb:cc:dd:ee:ff"]
-        );
-        let plain = ["10.77.0.0/24", "192.168.1.0/24"];
-        assert_eq!(names(&interfaces, &routes, &incomplete), plain);
-        assert_eq!(names(&interfaces, &[], arp), plain);
-        assert_eq!(names(&interfaces[2..3], &[], ""), ["fd77::/64"]);
-        assert!(names(&interfaces[..1], &[], "").is_empty());
-    }
-
-    #[test]
-    fn a_neighbour_is_in_the_network_of_its_own_interface() {
+    fn a_neighbour_is_on_the_link_of_its_own_interface() {
         let interfaces = [
             interface("tap0", "10.9.0.2", 16, Kind::Link),
             interface("wlan0", "192.168.1.7", 24, Kind::Link),
             interface("wlan0", "192.168.2.7", 24, Kind::Link),
             interface("wlan0", "fd77::7", 64, Kind::Link),
         ];
-        let networks = name_networks(&interfaces, &[], "");
-        for (addr, name, network, on_link) in [
-            ("192.168.1.8", "wlan0", Some("192.168.1.0/24"), true),
-            ("192.168.2.8", "wlan0", Some("192.168.2.0/24"), true),
-            ("fd77::8", "wlan0", Some("192.168.1.0/24"), true),
-            ("10.9.3.1", "tap0", Some("10.9.0.0/16"), true),
-            ("10.9.3.1", "eth0", None, false),
-            ("10.9.3.1", "wlan0", Some("192.168.1.0/24"), false),
+        for (addr, name, on_link) in [
+            ("192.168.1.8", "wlan0", true),
+            ("192.168.2.8", "wlan0", true),
+            ("fd77::8", "wlan0", true),
+            ("10.9.3.1", "tap0", true),
+            ("10.9.3.1", "eth0", false),
+            ("10.9.3.1", "wlan0", false),
         ] {
-            let addr = addr.parse().unwrap();
-            let found = network_of(&networks, addr, name).map(|network| network.0.as_str());
-            assert_eq!((found, is_on_link(&interfaces, addr, name)), (network, on_link), "{addr}");
+            assert_eq!(is_on_link(&interfaces, addr.parse().unwrap(), name), on_link, "{addr}");
         }
-    }
-
-    #[test]
-    fn finds_default_routes_of_both_families() {
-        let zeros = "0".repeat(32);
-        let via = "fe80".to_owned() + &"0".repeat(27) + "1";
-        let table = format!(
-            "{zeros} 00 {zeros} 00 {via} 00000400 00000001 00000000 00450003     eth0\n\
-             {zeros} 00 {zeros} 00 {zeros} ffffffff 00000001 00000000 00200200       lo\n\
-             fd77{rest} 40 {zeros} 00 {zeros} 00000100 00000001 00000000 00000001     eth1\n",
-            rest = "0".repeat(28)
-        );
-        assert_eq!(default_interfaces_v6(&table), ["eth0"]);
-        assert!(default_routes("").is_empty());
-        assert!(default_routes("head\nshort line\n").is_empty());
     }
 
     #[test]

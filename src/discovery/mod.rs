@@ -3,7 +3,8 @@
 //!
 //! `advertise` and `browse` are the shells round the mDNS library; what they let through is
 //! decided by the pure parts: `txt` (records), `heard` (which of a record's claims are kept),
-//! `cluster` (records to nodes). `interfaces` reads this machine's addresses. Nothing heard is
+//! `cluster` (records to nodes). `interfaces` reads this machine's addresses, `networks` tells by
+//! them and by the default `routes` which networks it is on. Nothing heard is
 //! trusted: everything is bounded and escaped before it leaves this folder.
 
 pub(crate) mod advertise;
@@ -13,6 +14,8 @@ mod error;
 mod escape;
 pub(crate) mod heard;
 pub(crate) mod interfaces;
+pub(crate) mod networks;
+mod routes;
 pub(crate) mod txt;
 
 pub(crate) use error::Error;

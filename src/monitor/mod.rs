@@ -3,3 +3,4 @@
 //! has neither runtime nor parsers, may use them too.
 
 pub(crate) mod hosts;
+pub(crate) mod networks;

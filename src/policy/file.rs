@@ -211,11 +211,11 @@ impl Located {
     }
 }
 
-fn is_absent(error: &io::Error) -> bool {
+pub(crate) fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
-fn stamp(meta: &fs::Metadata) -> FileStamp {
+pub(crate) fn stamp(meta: &fs::Metadata) -> FileStamp {
     let nanoseconds =
         |seconds: i64, rest: i64| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
     (

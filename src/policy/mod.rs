@@ -10,6 +10,7 @@ pub(crate) mod access;
 pub(crate) mod compat;
 pub(crate) mod difference;
 pub(crate) mod file;
+pub(crate) mod networks;
 pub(crate) mod placement;
 mod read;
 pub(crate) mod rule;

@@ -1,7 +1,7 @@
 //! One `[[rule]]` of a policy: what it asks of a host, and whether it holds.
 //!
-//! Several keys in a rule must all hold. `net` and `interface` must hold for one and the same
-//! address of the host. `gcc`, `clang`, `binutils` and `target` ask for a compiler: the one that
+//! Several keys in a rule must all hold. `net`, `interface` and `network` must hold for one and the
+//! same address of the host. `gcc`, `clang`, `binutils` and `target` ask for a compiler: the one that
 //! the job would run there if it is of the family named, else any that the host offers; `binutils`
 //! is the assembler which that compiler uses, so it never holds for a clang with its own.
 
@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use glob::{MatchOptions, Pattern};
 use ipnet::IpNet;
 
+use super::networks::Standing;
 use super::target::normalised;
 use super::version::Requirement;
 use crate::base::node::NodeId;
@@ -61,8 +62,6 @@ pub(crate) struct Candidate {
     pub(crate) source: Source,
     /// Its addresses, the best first; none if its name is not resolved yet.
     pub(crate) addrs: Vec<CandidateAddr>,
-    /// Names of the networks that this machine is on, as [`Test::Network`] asks for them.
-    pub(crate) networks: Vec<String>,
 }
 
 /// An address of a candidate.
@@ -74,6 +73,11 @@ pub(crate) struct CandidateAddr {
     pub(crate) interface: String,
     /// True if it lies in a prefix of that interface.
     pub(crate) on_link: bool,
+    /// Names of the network it was heard on, the usual one first, as [`Test::Network`] asks for
+    /// them; for a listed host, of every network that this machine is on.
+    pub(crate) networks: Vec<String>,
+    /// How the user stands to that network; listed hosts are trusted everywhere.
+    pub(crate) standing: Standing,
 }
 
 /// What is known of a candidate's compilers.
@@ -126,7 +130,7 @@ pub(crate) enum Test {
     Id(NodeId),
     /// Discovered or listed.
     Source(Source),
-    /// This machine is on the network of this name.
+    /// An address on the network of this name.
     Network(Pattern),
 }
 
@@ -159,6 +163,11 @@ pub(crate) enum Held {
 }
 
 impl Rule {
+    /// Does it say on which network it holds?
+    pub(crate) fn names_network(&self) -> bool {
+        self.conditions.iter().any(|condition| matches!(condition.test, Test::Network(_)))
+    }
+
     /// Does it hold? `compilers` is none while nobody has asked the host yet.
     pub(crate) fn held(&self, candidate: &Candidate, compilers: Option<Compilers<'_>>) -> Held {
         let tests = || self.conditions.iter().map(|condition| &condition.test);
@@ -168,7 +177,8 @@ impl Rule {
         let addrs: Vec<usize> = (0..candidate.addrs.len())
             .filter(|&idx| tests().all(|test| holds_for_addr(test, &candidate.addrs[idx])))
             .collect();
-        let asks_for_addr = tests().any(|test| matches!(test, Test::Net(_) | Test::Interface(_)));
+        let asks_for_addr = tests()
+            .any(|test| matches!(test, Test::Net(_) | Test::Interface(_) | Test::Network(_)));
         if asks_for_addr && addrs.is_empty() {
             return Held::No;
         }
@@ -204,11 +214,9 @@ fn holds_for_host(test: &Test, candidate: &Candidate) -> bool {
         }
         Test::Id(id) => candidate.id == Some(*id),
         Test::Source(source) => candidate.source == *source,
-        Test::Network(pattern) => {
-            candidate.networks.iter().any(|name| pattern.matches_with(name, NO_CASE))
-        }
         Test::Net(_)
         | Test::Interface(_)
+        | Test::Network(_)
         | Test::Target(_)
         | Test::Gcc(_)
         | Test::Clang(_)
@@ -221,6 +229,9 @@ fn holds_for_addr(test: &Test, addr: &CandidateAddr) -> bool {
     match test {
         Test::Net(net) => net.contains(&addr.addr.ip().to_canonical()),
         Test::Interface(pattern) => pattern.matches(&addr.interface),
+        Test::Network(pattern) => {
+            addr.networks.iter().any(|name| pattern.matches_with(name, NO_CASE))
+        }
         _ => true,
     }
 }

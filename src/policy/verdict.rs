@@ -1,10 +1,12 @@
 //! May a host be used, for which compiler, and why (not).
 
+use std::fmt::{self, Display, Formatter};
 use std::net::SocketAddr;
 
 use super::compat::{MatchedCompiler, Unknown, compare};
 use super::file::Policy;
-use super::rule::{Action, Candidate, Compilers, Held, Source};
+use super::networks::Standing;
+use super::rule::{Action, Candidate, CandidateAddr, Compilers, Held, Source};
 use crate::fingerprint::{Driver, Family, Offered, Toolchain};
 
 /// What the rules say of a host.
@@ -18,10 +20,39 @@ pub(crate) struct Verdict {
     pub(crate) addrs: Vec<SocketAddr>,
     /// Number of the rule that decided, from 1; none after the last rule.
     pub(crate) rule: Option<usize>,
+    /// It would be allowed if the user trusted the network it was heard on.
+    pub(crate) held_back: Option<HeldBack>,
+}
+
+/// Why a discovered host gets nothing yet on the network it was heard on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum HeldBack {
+    /// The user has not said that hosts there may be used.
+    New {
+        /// The network's name.
+        network: String,
+    },
+    /// Which network that is cannot be told yet.
+    Unidentified,
+}
+
+impl Display for HeldBack {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::New { network } => write!(
+                f,
+                "new network {network}: distcc --trust-network lets its hosts compile for you"
+            ),
+            Self::Unidentified => {
+                f.write_str("the network cannot be told yet: its gateway does not answer")
+            }
+        }
+    }
 }
 
 /// Judges a host by the rules, in order: the first that holds decides. After the last one a
-/// discovered host is allowed at its on-link addresses, a listed one always.
+/// discovered host is allowed at its on-link addresses, a listed one always. A discovered host is
+/// held back where the user does not trust the network, unless a rule allows it that names one.
 ///
 /// A rule about addresses denies a host that has any such address, and allows it at such addresses
 /// only. While `compilers` are not known, a rule that depends on them is taken to turn out well:
@@ -42,13 +73,13 @@ pub(crate) fn judge_host(
         };
         return match (rule.action, undecided) {
             (Action::Deny, _) => denied(format!("denied by rule {number} ({rule})"), Some(number)),
-            (Action::Allow, true) => {
-                let reason = format!("not known yet, needed by rule {number} ({rule})");
-                allowed(candidate, &held, reason, Some(number))
-            }
-            (Action::Allow, false) => {
-                let reason = format!("allowed by rule {number} ({rule})");
-                allowed(candidate, &held, reason, Some(number))
+            (Action::Allow, undecided) => {
+                let said = if undecided { "not known yet, needed" } else { "allowed" };
+                let reason = format!("{said} by rule {number} ({rule})");
+                match rule.names_network() {
+                    true => allowed(candidate, &held, reason, Some(number)),
+                    false => allowed_if_trusted(candidate, &held, reason, Some(number)),
+                }
             }
         };
     }
@@ -65,16 +96,44 @@ fn after_the_last_rule(candidate: &Candidate) -> Verdict {
     if on_link.is_empty() {
         return denied("not on the network it was heard on".to_owned(), None);
     }
-    allowed(candidate, &on_link, "on the network it was heard on".to_owned(), None)
+    allowed_if_trusted(candidate, &on_link, "on the network it was heard on".to_owned(), None)
 }
 
 fn denied(reason: String, rule: Option<usize>) -> Verdict {
-    Verdict { allowed: false, reason, addrs: Vec::new(), rule }
+    Verdict { allowed: false, reason, addrs: Vec::new(), rule, held_back: None }
+}
+
+/// Allows it at those of the addresses that are on trusted networks.
+fn allowed_if_trusted(
+    candidate: &Candidate,
+    addrs: &[usize],
+    reason: String,
+    rule: Option<usize>,
+) -> Verdict {
+    let is_trusted = |idx: &usize| candidate.addrs[*idx].standing == Standing::Trusted;
+    let trusted: Vec<usize> = addrs.iter().copied().filter(is_trusted).collect();
+    let held_back = addrs.iter().find_map(|&idx| held_back(&candidate.addrs[idx]));
+    match held_back {
+        Some(held_back) if trusted.is_empty() => {
+            Verdict { held_back: Some(held_back.clone()), ..denied(held_back.to_string(), rule) }
+        }
+        _ => allowed(candidate, &trusted, reason, rule),
+    }
+}
+
+fn held_back(addr: &CandidateAddr) -> Option<HeldBack> {
+    match addr.standing {
+        Standing::Trusted => None,
+        Standing::New => {
+            Some(HeldBack::New { network: addr.networks.first().cloned().unwrap_or_default() })
+        }
+        Standing::Unidentified => Some(HeldBack::Unidentified),
+    }
 }
 
 fn allowed(candidate: &Candidate, addrs: &[usize], reason: String, rule: Option<usize>) -> Verdict {
     let addrs = addrs.iter().map(|&idx| candidate.addrs[idx].addr).collect();
-    Verdict { allowed: true, reason, addrs, rule }
+    Verdict { allowed: true, reason, addrs, rule, held_back: None }
 }
 
 /// The compiler of a job.

@@ -1,10 +1,13 @@
-//! Network links of this network namespace, as the kernel's rtnetlink tells them (rtnetlink(7)).
-//! Not /sys/class/net: in a namespace entered without a mount of its own that shows the links of
-//! another one.
+//! Network links and neighbours of this network namespace, as the kernel's rtnetlink tells them
+//! (rtnetlink(7)), and word of every change. Not /sys/class/net: in a namespace entered without a
+//! mount of its own that shows the links of another one.
 
 use std::io::{self, Read, Write};
+use std::net::IpAddr;
+use std::os::fd::AsRawFd;
 
 use nix::libc;
+use nix::sys::socket::{NetlinkAddr, bind};
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// One link.
@@ -22,39 +25,73 @@ pub(crate) struct Link {
     pub(crate) loopback: bool,
 }
 
-/// Lengths of `nlmsghdr` and `ifinfomsg` in bytes.
+/// A neighbour whose hardware address is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Neighbour {
+    /// Index of the interface whose link it is on.
+    pub(crate) index: u32,
+    /// Its address there.
+    pub(crate) addr: IpAddr,
+    /// Its hardware address, `aa:bb:cc:dd:ee:ff`.
+    pub(crate) mac: String,
+}
+
+/// Lengths of `nlmsghdr`, `ifinfomsg` and `ndmsg` in bytes.
 const HEADER: usize = 16;
 const INFO: usize = 16;
+const NEIGHBOUR: usize = 12;
 /// The kernel's parts of a dump are at most 32 KiB (`NLMSG_GOODSIZE` doubled for dumps).
 const PART: usize = 64 << 10;
 
 /// All links, in the kernel's order.
 pub(crate) fn links() -> io::Result<Vec<Link>> {
-    let mut socket = Socket::new(
-        Domain::from(libc::AF_NETLINK),
-        Type::RAW,
-        Some(Protocol::from(libc::NETLINK_ROUTE)),
-    )?;
-    socket.write_all(&dump_request())?;
-    let mut links = Vec::new();
+    // Zeros are an `ifinfomsg` that asks for every link.
+    dump(libc::RTM_GETLINK, &[0; INFO], libc::RTM_NEWLINK, parse_link)
+}
+
+/// All neighbours of either family whose hardware address is known.
+pub(crate) fn neighbours() -> io::Result<Vec<Neighbour>> {
+    dump(libc::RTM_GETNEIGH, &[0; NEIGHBOUR], libc::RTM_NEWNEIGH, parse_neighbour)
+}
+
+fn dump<T>(
+    question: u16,
+    body: &[u8],
+    wanted: u16,
+    parse: impl Fn(&[u8]) -> Option<T>,
+) -> io::Result<Vec<T>> {
+    let mut socket = netlink()?;
+    socket.write_all(&dump_request(question, body))?;
+    let mut found = Vec::new();
     let mut part = vec![0; PART];
     loop {
         let len = socket.read(&mut part)?;
-        if collect(&part[..len], &mut links)? == Dump::Done {
-            return Ok(links);
+        let dump = walk(&part[..len], |kind, message| {
+            if kind == wanted {
+                found.extend(parse(message));
+            }
+        })?;
+        if dump == Dump::Done {
+            return Ok(found);
         }
     }
 }
 
-/// An `nlmsghdr` and an all-zero `ifinfomsg`: every link of every family.
-fn dump_request() -> [u8; HEADER + INFO] {
-    let mut request = [0; HEADER + INFO];
-    let len = u32::try_from(request.len()).expect("32 fits");
+fn netlink() -> io::Result<Socket> {
+    let protocol = Some(Protocol::from(libc::NETLINK_ROUTE));
+    Socket::new(Domain::from(libc::AF_NETLINK), Type::RAW, protocol)
+}
+
+/// An `nlmsghdr` and the message.
+fn dump_request(question: u16, body: &[u8]) -> Vec<u8> {
+    let len = u32::try_from(HEADER + body.len()).expect("a few bytes");
     let flags =
         u16::try_from(libc::NLM_F_REQUEST | libc::NLM_F_DUMP).expect("netlink flags are 16 bits");
+    let mut request = vec![0; HEADER];
     request[..4].copy_from_slice(&len.to_ne_bytes());
-    request[4..6].copy_from_slice(&libc::RTM_GETLINK.to_ne_bytes());
+    request[4..6].copy_from_slice(&question.to_ne_bytes());
     request[6..8].copy_from_slice(&flags.to_ne_bytes());
+    request.extend_from_slice(body);
     request
 }
 
@@ -65,7 +102,8 @@ enum Dump {
     Done,
 }
 
-fn collect(mut bytes: &[u8], links: &mut Vec<Link>) -> io::Result<Dump> {
+/// Gives each message, type and body, to `take`.
+fn walk(mut bytes: &[u8], mut take: impl FnMut(u16, &[u8])) -> io::Result<Dump> {
     if bytes.is_empty() {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
@@ -81,12 +119,94 @@ fn collect(mut bytes: &[u8], links: &mut Vec<Link>) -> io::Result<Dump> {
                 let errno = message.first_chunk().map_or(0, |code| i32::from_ne_bytes(*code));
                 return Err(io::Error::from_raw_os_error(-errno));
             }
-            _ if kind == libc::RTM_NEWLINK => links.extend(parse_link(message)),
-            _ => {}
+            _ => take(kind, message),
         }
         bytes = bytes.get(len.next_multiple_of(4)..).unwrap_or_default();
     }
     Ok(Dump::More)
+}
+
+/// What has changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// Links, addresses or routes; the links of these indices lead nowhere now.
+    Some {
+        /// Interface indices.
+        lost: Vec<u32>,
+    },
+    /// So much that the kernel could not tell it all.
+    Anything,
+}
+
+/// Hears of every change of links, addresses and routes.
+pub(crate) struct LinkWatch {
+    socket: Socket,
+    part: Vec<u8>,
+}
+
+impl LinkWatch {
+    /// Watches from now on.
+    pub(crate) fn start() -> io::Result<Self> {
+        let socket = netlink()?;
+        let groups = libc::RTMGRP_LINK
+            | libc::RTMGRP_IPV4_IFADDR
+            | libc::RTMGRP_IPV4_ROUTE
+            | libc::RTMGRP_IPV6_IFADDR
+            | libc::RTMGRP_IPV6_ROUTE;
+        bind(socket.as_raw_fd(), &NetlinkAddr::new(0, groups.cast_unsigned()))?;
+        Ok(Self { socket, part: vec![0; PART] })
+    }
+
+    /// Blocks until something has changed.
+    pub(crate) fn next(&mut self) -> io::Result<Change> {
+        let len = match self.socket.read(&mut self.part) {
+            Ok(len) => len,
+            Err(e) if e.raw_os_error() == Some(libc::ENOBUFS) => return Ok(Change::Anything),
+            Err(e) => return Err(e),
+        };
+        let mut lost = Vec::new();
+        walk(&self.part[..len], |kind, message| lost.extend(lost_link(kind, message)))?;
+        Ok(Change::Some { lost })
+    }
+}
+
+/// The link that this message says is down, without its cable, or gone.
+fn lost_link(kind: u16, message: &[u8]) -> Option<u32> {
+    let (info, _) = message.split_first_chunk::<INFO>()?;
+    let up = (libc::IFF_UP | libc::IFF_LOWER_UP).cast_unsigned();
+    let is_up = u32_at(info, 8) & up == up;
+    let is_lost = kind == libc::RTM_DELLINK || kind == libc::RTM_NEWLINK && !is_up;
+    is_lost.then(|| u32_at(info, 4))
+}
+
+/// `NUD_*` of linux/neighbour.h: the hardware address is, or was a moment ago, the right one.
+const VALID_STATES: u16 = 0x02 | 0x04 | 0x08 | 0x10 | 0x80;
+/// `NDA_DST` and `NDA_LLADDR` of linux/neighbour.h.
+const DESTINATION: u16 = 1;
+const HARDWARE_ADDRESS: u16 = 2;
+
+fn parse_neighbour(message: &[u8]) -> Option<Neighbour> {
+    let (info, attributes) = message.split_first_chunk::<NEIGHBOUR>()?;
+    if u16_at(info, 8) & VALID_STATES == 0 {
+        return None;
+    }
+    let mut addr = None;
+    let mut mac = None;
+    for (kind, value) in Attributes(attributes) {
+        match kind {
+            DESTINATION => {
+                let v4 = || <[u8; 4]>::try_from(value).ok().map(IpAddr::from);
+                let v6 = || <[u8; 16]>::try_from(value).ok().map(IpAddr::from);
+                addr = v4().or_else(v6);
+            }
+            HARDWARE_ADDRESS if value.iter().any(|byte| *byte != 0) => {
+                let bytes: Vec<String> = value.iter().map(|byte| format!("{byte:02x}")).collect();
+                mac = Some(bytes.join(":"));
+            }
+            _ => {}
+        }
+    }
+    Some(Neighbour { index: u32_at(info, 4), addr: addr?, mac: mac? })
 }
 
 fn parse_link(message: &[u8]) -> Option<Link> {
@@ -155,14 +275,69 @@ mod tests {
 
     #[test]
     fn truncated_answers_are_errors_or_nothing() {
-        let mut links = Vec::new();
-        assert!(collect(&[], &mut links).is_err());
-        assert!(collect(&[0xff; 20], &mut links).is_err());
+        let ignore = |_: u16, _: &[u8]| {};
+        assert!(walk(&[], ignore).is_err());
+        assert!(walk(&[0xff; 20], ignore).is_err());
         let mut zero_length = [0; HEADER];
         zero_length[0] = 4;
-        assert!(collect(&zero_length, &mut links).is_err());
+        assert!(walk(&zero_length, ignore).is_err());
         assert!(Attributes(&[3, 0, 1, 0]).next().is_none());
         assert!(parse_link(&[0; 5]).is_none());
-        assert!(links.is_empty());
+        assert!(parse_neighbour(&[0; 5]).is_none());
+        assert!(lost_link(libc::RTM_NEWLINK, &[0; 5]).is_none());
+    }
+
+    #[test]
+    fn neighbours_can_be_asked_for() {
+        neighbours().unwrap();
+    }
+
+    /// An `ndmsg` of interface 2 in this state, and an attribute for each of the values.
+    fn neighbour(state: u16, dst: &[u8], mac: &[u8]) -> Vec<u8> {
+        let mut message = vec![0; NEIGHBOUR];
+        message[4] = 2;
+        message[8..10].copy_from_slice(&state.to_ne_bytes());
+        for (kind, value) in [(DESTINATION, dst), (HARDWARE_ADDRESS, mac)] {
+            let len = u16::try_from(4 + value.len()).unwrap();
+            message.extend(len.to_ne_bytes());
+            message.extend(kind.to_ne_bytes());
+            message.extend(value);
+            message.resize(message.len().next_multiple_of(4), 0);
+        }
+        message
+    }
+
+    #[test]
+    fn neighbours_count_while_their_hardware_address_is_known() {
+        const REACHABLE: u16 = 0x02;
+        const FAILED: u16 = 0x20;
+        let (dst, mac) = ([192, 168, 1, 1], [0xaa, 0xbb, 0xcc, 0xdd, 0xee, 0xf]);
+        let known = parse_neighbour(&neighbour(REACHABLE, &dst, &mac)).unwrap();
+        assert_eq!((known.index, known.addr), (2, IpAddr::from(dst)));
+        assert_eq!(known.mac, "aa:bb:cc:dd:ee:0f");
+        let v6 = parse_neighbour(&neighbour(REACHABLE, &[0xfe; 16], &mac)).unwrap();
+        assert_eq!(v6.addr, IpAddr::from([0xfe; 16]));
+        for unknown in [
+            neighbour(FAILED, &dst, &mac),
+            neighbour(REACHABLE, &dst, &[0; 6]),
+            neighbour(REACHABLE, &[], &mac),
+        ] {
+            assert_eq!(parse_neighbour(&unknown), None);
+        }
+    }
+
+    #[test]
+    fn a_link_without_its_cable_is_lost() {
+        let message = |flags: libc::c_int| {
+            let mut message = [0; INFO];
+            message[4] = 7;
+            message[8..12].copy_from_slice(&flags.to_ne_bytes());
+            message
+        };
+        let plugged = message(libc::IFF_UP | libc::IFF_LOWER_UP);
+        assert_eq!(lost_link(libc::RTM_NEWLINK, &plugged), None);
+        assert_eq!(lost_link(libc::RTM_DELLINK, &plugged), Some(7));
+        assert_eq!(lost_link(libc::RTM_NEWLINK, &message(libc::IFF_UP)), Some(7));
+        assert_eq!(lost_link(libc::RTM_NEWADDR, &message(0)), None);
     }
 }

@@ -23,6 +23,7 @@ mod left_behind;
 mod links;
 mod lost_hosts;
 mod mixed_farm;
+mod networks;
 mod policies;
 mod policy_edits;
 mod policy_farm;

@@ -6,14 +6,16 @@ use std::time::{Duration, Instant};
 
 use super::super::ask::{Answer, Contact};
 use super::super::books::{Action, Books, ClientId, InForce, Question};
-use super::super::judge::Scene;
+use super::super::scene::Scene;
 use crate::base::node::NodeId;
 use crate::discovery::heard::{Heard, HeardAddr, HeardPeer};
-use crate::discovery::interfaces::{self, Interface, Kind};
+use crate::discovery::interfaces::{Interface, Kind};
+use crate::discovery::networks::Network;
 use crate::discovery::txt::HeardTxt;
 use crate::fingerprint::probe::Probed as Identity;
 use crate::fingerprint::{Driver, Family, Offered, Toolchain};
 use crate::policy::file::Policy;
+use crate::policy::networks::{Gateway, KnownNetworks, NetworkId};
 use crate::wire::control::{
     AgentMessage, CompilerQuery, CompilerRecord, HelloReply, HostsAnswer, HostsText, JobReport,
     PlaceRequest, Placement, ShowRequest,
@@ -121,8 +123,14 @@ impl Farm {
         farm
     }
 
-    /// This machine's only interface gets this address of a /24.
+    /// This machine's only interface gets this address of a /24, which is trusted.
     pub(super) fn moves_to(&mut self, addr: &str) {
+        let trusting = KnownNetworks { trust_all: true, ..KnownNetworks::default() };
+        self.stands_at(addr, Gateway::None, &trusting);
+    }
+
+    /// The same on a network with this gateway, and how the user stands to networks.
+    pub(super) fn stands_at(&mut self, addr: &str, gateway: Gateway, known: &KnownNetworks) {
         let eth0 = Interface {
             name: "eth0".to_owned(),
             index: 2,
@@ -130,9 +138,10 @@ impl Farm {
             prefix_len: 24,
             kind: Kind::Link,
         };
-        let interfaces = vec![eth0];
-        let networks = interfaces::networks(&interfaces);
-        self.books.scene = Scene { interfaces, networks };
+        let id = NetworkId { prefixes: vec![eth0.network()], gateway };
+        let networks = vec![Network::new(("eth0", 2), id, None)];
+        self.books.stands(self.now, Scene::new(vec![eth0], networks, known));
+        self.collect();
     }
 
     pub(super) fn collect(&mut self) {

@@ -27,7 +27,7 @@ fn token(farm: &mut Farm) -> String {
 
 fn answer_probe(farm: &mut Farm) {
     let Some(Action::Probe(key, _, name)) = farm.todo.pop() else { panic!("not asked") };
-    farm.books.peer_probed(farm.now, key, name, Probed::Known(Box::new(gcc("12.2.0"))));
+    farm.books.peer_probed(farm.now, key, &name, Probed::Known(Box::new(gcc("12.2.0"))));
     farm.collect();
 }
 

@@ -32,7 +32,17 @@ fn offered() -> Vec<Offered> {
 }
 
 fn addr(addr: &str, interface: &str, on_link: bool) -> CandidateAddr {
-    CandidateAddr { addr: addr.parse().unwrap(), interface: interface.to_owned(), on_link }
+    let network = match interface {
+        "eth0" => "10.77.0.0/24",
+        _ => "192.168.1.0/24@aa:bb:cc:dd:ee:ff",
+    };
+    CandidateAddr {
+        addr: addr.parse().unwrap(),
+        interface: interface.to_owned(),
+        on_link,
+        networks: vec![network.to_owned()],
+        standing: Standing::Trusted,
+    }
 }
 
 /// A discovered host with an address on each of two networks.
@@ -42,7 +52,6 @@ fn candidate() -> Candidate {
         id: Some("7f3a91c2".parse().unwrap()),
         source: Source::Zeroconf,
         addrs: vec![addr("10.77.0.5:3632", "eth0", true), addr("[fd00::5]:3632", "wlan0", true)],
-        networks: vec!["10.77.0.0/24".to_owned(), "192.168.1.0/24@aa:bb:cc:dd:ee:ff".to_owned()],
     }
 }
 
@@ -84,6 +93,8 @@ fn each_key_of_a_rule_is_judged() {
         ("network = '10.77.0.0/24'", true),
         ("network = '192.168.1.0/24@AA:BB:*'", true),
         ("network = '192.168.1.0/24'", false),
+        ("network = '10.77.0.0/24'\ninterface = 'eth0'", true),
+        ("network = '10.77.0.0/24'\nnet = 'fd00::/8'", false),
         ("target = 'x86_64-pc-linux-gnu'", true),
         ("target = 'x86_64-*'", true),
         ("target = 'aarch64-*'", false),
@@ -361,5 +372,54 @@ proptest! {
         if let Ok(rule) = parse(&format!("[[rule]]\naction = 'deny'\nhost = '{pattern}'"), "p") {
             judge_host(&rule, &candidate, None);
         }
+    }
+}
+
+/// What a policy says of the candidate when its networks have these standings.
+fn verdict_on(rules: &str, standings: [Standing; 2]) -> Verdict {
+    let mut candidate = candidate();
+    for (addr, standing) in candidate.addrs.iter_mut().zip(standings) {
+        addr.standing = standing;
+    }
+    judge_host(&policy(rules), &candidate, None)
+}
+
+#[test]
+fn discovered_host_is_used_where_its_network_is_trusted() {
+    use Standing::{New, Trusted, Unidentified};
+    let wire = "new network 10.77.0.0/24: distcc --trust-network lets its hosts compile for you";
+    let untold = "the network cannot be told yet: its gateway does not answer";
+    for (standings, addrs, reason) in [
+        ([Trusted, Trusted], 2, "on the network it was heard on"),
+        ([New, Trusted], 1, "on the network it was heard on"),
+        ([Unidentified, Trusted], 1, "on the network it was heard on"),
+        ([New, New], 0, wire),
+        ([Unidentified, New], 0, untold),
+    ] {
+        let verdict = verdict_on("", standings);
+        assert_eq!((verdict.addrs.len(), verdict.reason.as_str()), (addrs, reason));
+        assert_eq!(verdict.allowed, addrs > 0);
+        assert_eq!(verdict.held_back.is_some(), addrs == 0);
+    }
+    let verdict = verdict_on("", [New, Trusted]);
+    assert_eq!(verdict.addrs, ["[fd00::5]:3632".parse().unwrap()]);
+}
+
+#[test]
+fn only_a_rule_about_the_network_lifts_the_hold_of_a_new_one() {
+    use Standing::{New, Trusted};
+    for (condition, standings, addrs) in [
+        ("host = 'laptop-*'", [New, New], 0),
+        ("net = '10.0.0.0/8'", [New, Trusted], 0),
+        ("gcc = '12'", [New, New], 0),
+        ("network = '10.77.0.0/24'", [New, New], 1),
+        ("network = '*'", [New, New], 2),
+        ("host = 'laptop-*'\nnetwork = '10.77.0.0/24'", [New, New], 1),
+        ("host = 'laptop-*'", [New, Trusted], 1),
+    ] {
+        let rule = format!("[[rule]]\naction = 'allow'\n{condition}");
+        assert_eq!(verdict_on(&rule, standings).addrs.len(), addrs, "{condition}");
+        let rule = format!("[[rule]]\naction = 'deny'\n{condition}");
+        assert_eq!(verdict_on(&rule, standings).held_back.is_some(), condition == "gcc = '12'");
     }
 }

@@ -1,0 +1,122 @@
+//! Networks that are new to the user: what discovered hosts there get, and what the user is told.
+
+use std::time::Duration;
+
+use super::SAME;
+use super::farm::{Farm, SETTLED, up};
+use crate::policy::file;
+use crate::policy::networks::{Gateway, KnownNetworks, NetworkId};
+use crate::wire::control::{AgentMessage, Hint};
+
+const CAFE: &str = "10.77.0.0/24@02:00:00:00:00:01";
+const HELD: &str = "new network 10.77.0.0/24@02:00:00:00:00:01: distcc --trust-network lets its \
+                    hosts compile for you";
+
+fn cafe() -> Gateway {
+    Gateway::Mac("02:00:00:00:00:01".to_owned())
+}
+
+/// Hosts 2 and 3, the second with another gcc, in a café of which this is known.
+fn farm_in_cafe(gateway: Gateway, known: &KnownNetworks) -> Farm {
+    let mut farm = Farm::new();
+    farm.stands_at("10.77.0.1", gateway, known);
+    let first = farm.job("+zeroconf");
+    farm.hears(up(2));
+    farm.hears(up(3));
+    farm.answer_hellos(&[(2, SAME), (3, &[("gcc", "11.3.0")])], &[]);
+    farm.leaves(first);
+    farm.answers.clear();
+    farm
+}
+
+/// Why a job runs here, and the hint that came with it.
+fn local_with_hint(farm: &mut Farm) -> (String, Option<Hint>) {
+    let job = farm.job("+zeroconf");
+    farm.pass(SETTLED);
+    let at = farm.answers.iter().position(|(id, _)| *id == job).unwrap();
+    match farm.answers.remove(at).1 {
+        AgentMessage::Local(place) => {
+            farm.leaves(job);
+            (place.reason, place.hint)
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn hosts_of_a_new_network_get_nothing_and_one_hint_is_given() {
+    let mut farm = farm_in_cafe(cafe(), &KnownNetworks::default());
+    let (reason, hint) = local_with_hint(&mut farm);
+    assert_eq!(reason, format!("all 2 hosts are left out, the first: {HELD}"));
+    // A host of no use does not count.
+    let text = format!(
+        "1 machine on this network ({CAFE}) offers to compile; to let it, run: distcc \
+         --trust-network"
+    );
+    assert_eq!(hint, Some(Hint { network: CAFE.to_owned(), text }));
+    assert_eq!(local_with_hint(&mut farm).1, None, "within a minute");
+    farm.pass(Duration::from_secs(61));
+    assert!(local_with_hint(&mut farm).1.is_some(), "nobody has shown it");
+
+    let mut known = KnownNetworks::default();
+    let prefixes = vec!["10.77.0.0/24".parse().unwrap()];
+    let id = NetworkId { prefixes, gateway: cafe() };
+    known.hint_shown(&id);
+    farm.stands_at("10.77.0.1", cafe(), &known);
+    farm.pass(Duration::from_secs(61));
+    assert_eq!(local_with_hint(&mut farm).1, None, "it was shown");
+
+    known.trust(&id, "trusted by the user");
+    farm.stands_at("10.77.0.1", cafe(), &known);
+    let job = farm.job("+zeroconf");
+    farm.answer_hellos(&[(2, SAME)], &[]);
+    assert_eq!(farm.placement(job).host, "10.77.0.2:3632");
+}
+
+#[test]
+fn hosts_are_explained_by_their_network() {
+    let mut farm = farm_in_cafe(cafe(), &KnownNetworks::default());
+    farm.pass(SETTLED);
+    let shown = farm.show("+zeroconf").unwrap();
+    let reasons: Vec<&str> =
+        shown.lines.iter().map(|line| line.verdicts[0].reason.as_str()).collect();
+    assert_eq!(reasons, [HELD, HELD]);
+}
+
+#[test]
+fn a_network_that_cannot_be_told_is_waited_for_and_never_hinted_at() {
+    let mut farm = farm_in_cafe(Gateway::Unidentified, &KnownNetworks::default());
+    let job = farm.job("+zeroconf");
+    assert!(farm.answer(job).is_none());
+    let mut known = KnownNetworks::default();
+    let prefixes = vec!["10.77.0.0/24".parse().unwrap()];
+    known.trust(&NetworkId { prefixes, gateway: cafe() }, "the first one used");
+    farm.stands_at("10.77.0.1", cafe(), &known);
+    assert_eq!(farm.placement(job).host, "10.77.0.2:3632");
+
+    let mut farm = farm_in_cafe(Gateway::Unidentified, &known);
+    let (reason, hint) = local_with_hint(&mut farm);
+    assert!(reason.contains("the network cannot be told yet: its gateway does not answer"));
+    assert_eq!(hint, None);
+}
+
+#[test]
+fn a_listed_host_is_used_on_any_network() {
+    let mut farm = farm_in_cafe(cafe(), &KnownNetworks::default());
+    farm.pass(SETTLED);
+    let job = farm.job("10.77.0.2/3 +zeroconf");
+    farm.answer_hellos(&[(2, SAME)], &[]);
+    assert_eq!(farm.placement(job).host, "10.77.0.2/3");
+}
+
+#[test]
+fn only_a_rule_that_names_the_network_lifts_the_hold() {
+    for (condition, used) in [("network = '10.77.0.0/24@*'", true), ("host = 'h2'", false)] {
+        let mut farm = farm_in_cafe(cafe(), &KnownNetworks::default());
+        farm.pass(SETTLED);
+        let text = format!("[[rule]]\naction = 'allow'\n{condition}\n");
+        farm.policy.policy = Ok(std::rc::Rc::new(file::parse(&text, "policy.toml").unwrap()));
+        let job = farm.job("+zeroconf");
+        assert_eq!(matches!(farm.answer(job), Some(AgentMessage::Placed(_))), used, "{condition}");
+    }
+}
