@@ -4,6 +4,7 @@ use super::super::ask::Probed;
 use super::super::books::{Action, ClientId};
 use super::SAME;
 use super::farm::{Farm, SETTLED, addr, gcc, up};
+use crate::policy::networks::{Gateway, KnownNetworks};
 use crate::wire::control::{JobReport, Transfer};
 
 /// A job of a MiB over a link of this many Mbit/s.
@@ -72,7 +73,10 @@ fn what_was_measured_is_not_true_of_another_network() {
     let mut farm = with_stock();
     next(&mut farm, "+zeroconf", over(100));
     assert_eq!(token(&mut farm), "10.77.0.2:3632/2,lzo");
-    farm.moves_to("192.168.1.5");
+    // The same prefix behind another router, where a machine has the same address.
+    let trusting = KnownNetworks { trust_all: true, ..KnownNetworks::default() };
+    farm.stands_at("10.77.0.1", Gateway::Mac("52:54:00:00:00:01".to_owned()), &trusting);
+    farm.now += SETTLED;
     assert_eq!(token(&mut farm), "10.77.0.2:3632/2");
 }
 
