@@ -163,6 +163,9 @@ impl Books {
 
     /// A client has connected.
     pub(super) fn came(&mut self, now: Instant, id: ClientId) {
+        if self.is_idle() {
+            self.hope(now);
+        }
         let client = Client {
             question: None,
             asked_at: now,

@@ -38,6 +38,8 @@ pub(super) struct Pulse {
     asked_addrs: Vec<SocketAddr>,
     /// When it is to be asked if jobs are there.
     check_at: Option<Instant>,
+    /// It was silent, and long enough ago to have come back unnoticed.
+    hoped_for: bool,
     /// Connects that failed in a row while jobs were there.
     misses: u32,
 }
@@ -48,6 +50,7 @@ impl Pulse {
         let check_at = Some(now + PROOF_HOLDS);
         (self.alive_at, self.check_at, self.misses) = (Some(now), check_at, 0);
         self.has_answered = true;
+        self.hoped_for = false;
     }
 
     /// It was met, but is of no use.
@@ -58,6 +61,7 @@ impl Pulse {
     /// What was proved is void: it failed.
     pub(super) fn stops(&mut self) {
         self.alive_at = None;
+        self.hoped_for = false;
     }
 
     /// Was it ever met?
@@ -126,7 +130,7 @@ impl Peer {
 
     /// Is it known, and asked whether it is still there for less than `patience`?
     fn is_being_checked(&self, now: Instant, patience: Duration) -> bool {
-        let known = matches!(self.state, State::Ours(_) | State::Stock);
+        let known = matches!(self.state, State::Ours(_) | State::Stock) || self.pulse.hoped_for;
         let asked = self.pulse.asked_at.filter(|_| self.question_under_way);
         known && asked.is_some_and(|at| now < at + patience)
     }
@@ -277,6 +281,26 @@ impl Books {
         }
         self.check_jobs(now);
         self.serve_waiting(now);
+    }
+
+    /// Somebody has come after a time in which nobody was asked: who was silent before it may
+    /// have been back for long, and is worth waiting for as others in doubt are.
+    pub(super) fn hope(&mut self, now: Instant) {
+        let long_due = |peer: &&mut Peer| {
+            let due = peer.retry_at().is_some_and(|at| at + PROOF_HOLDS <= now);
+            peer.is_discovered() && peer.pulse.has_answered && due
+        };
+        let peers = self.peers.values_mut().filter(long_due);
+        let hoped: Vec<PeerKey> = peers
+            .map(|peer| {
+                peer.state = State::Asking;
+                peer.pulse.hoped_for = true;
+                peer.key
+            })
+            .collect();
+        for key in hoped {
+            self.ask(now, key);
+        }
     }
 
     /// Asks the hosts with jobs that have given no proof of life for long.

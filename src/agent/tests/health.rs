@@ -217,6 +217,27 @@ fn a_silent_host_that_is_announced_again_is_asked_at_once_with_an_unchanged_reco
 }
 
 #[test]
+fn a_host_that_came_back_while_nobody_compiled_gets_the_next_job() {
+    let mut farm = Farm::settled_with_h2(SAME);
+    farm.pass(PROOF);
+    let job = farm.job("+zeroconf");
+    farm.answer_hellos(&[], &[]);
+    assert!(farm.local(job).contains("does not answer"));
+    farm.leaves(job);
+    farm.pass(2 * SECOND);
+    assert!(farm.todo.is_empty(), "nobody needs it");
+    let soon = farm.job("+zeroconf");
+    assert!(farm.local(soon).contains("does not answer"), "asked, but not waited for");
+    farm.answer_hellos(&[], &[]);
+    farm.leaves(soon);
+    farm.pass(2 * PROOF);
+    let later = farm.job("+zeroconf");
+    assert!(farm.answer(later).is_none());
+    farm.answer_hellos(&[(2, SAME)], &[]);
+    farm.placement(later);
+}
+
+#[test]
 fn the_address_that_took_the_last_job_is_tried_first() {
     let mut farm = Farm::new();
     let both = |farm: &mut Farm| {
