@@ -76,6 +76,8 @@ pub(super) struct Client {
     pub(super) place: Option<(PeerKey, String)>,
     /// How the job was sent there.
     pub(super) protocol: Protocol,
+    /// Where that peer was then; empty once the place was recalled.
+    pub(super) sent_to: Vec<SocketAddr>,
     pub(super) holds_local_slot: bool,
     pub(super) holds_listed_local: bool,
 }
@@ -170,6 +172,7 @@ impl Books {
             question: None,
             asked_at: now,
             place: None,
+            sent_to: Vec::new(),
             protocol: Protocol::Plain,
             holds_local_slot: false,
             holds_listed_local: false,

@@ -8,9 +8,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use super::ask::Contact;
-use super::books::{Action, Books};
+use super::books::{Action, Books, ClientId};
 use super::decide::{SETTLE, SETTLE_OR_FAIL};
 use super::peers::{Origin, Peer, PeerKey, State};
+use crate::discovery::interfaces::Interface;
 use crate::wire::control::AgentMessage;
 
 /// For so long an answer or a job proves that a peer is there.
@@ -243,14 +244,51 @@ impl Books {
 
     /// Tells the clients that wait for this peer not to.
     fn recall_jobs(&mut self, key: PeerKey, reason: &str) {
-        let clients = self.clients.iter();
-        let there = clients.filter(|(_, c)| c.place.as_ref().is_some_and(|(at, _)| *at == key));
-        let mut waiting: Vec<_> = there.map(|(id, _)| *id).collect();
-        waiting.sort();
-        for id in waiting {
+        self.recall(reason, |at, _| at == key);
+    }
+
+    /// Tells those clients not to wait for whom this holds of their peer and where it was then.
+    fn recall(&mut self, reason: &str, is_lost: impl Fn(PeerKey, &[SocketAddr]) -> bool) {
+        let places = self.clients.iter_mut().filter_map(|(id, client)| {
+            let (key, _) = client.place.as_ref()?;
+            let lost = !client.sent_to.is_empty() && is_lost(*key, &client.sent_to);
+            lost.then(|| {
+                // Nothing of it is waited for: it need not be told again.
+                client.sent_to.clear();
+                (*id, *key)
+            })
+        });
+        let mut lost: Vec<(ClientId, PeerKey)> = places.collect();
+        lost.sort();
+        for (id, key) in lost {
             let recalled = AgentMessage::Recalled { key: key.0, reason: reason.to_owned() };
             self.actions.push(Action::Tell(id, recalled));
         }
+    }
+
+    /// The peer has answered. Its jobs are where it was when they were sent: if it is nowhere of
+    /// that any more, no answer of its own will ever come from there.
+    pub(super) fn recall_left_behind(&mut self, key: PeerKey) {
+        let Some(peer) = self.peers.get(&key).filter(|peer| peer.is_discovered()) else { return };
+        let is_at: Vec<SocketAddr> = peer.addrs.iter().map(|heard| heard.addr).collect();
+        self.recall("it has moved to another address", |at, sent_to| {
+            at == key && !sent_to.iter().any(|addr| is_at.contains(addr))
+        });
+    }
+
+    /// This machine has got another address in place of one of these: connections from the former
+    /// get no answer any more.
+    pub(super) fn recall_sent_from(&mut self, gone: &[Interface]) {
+        let has_other = |former: &&Interface| {
+            let same = |now: &Interface| {
+                now.name == former.name && now.addr.is_ipv4() == former.addr.is_ipv4()
+            };
+            self.scene.interfaces.iter().any(same)
+        };
+        let replaced: Vec<Interface> = gone.iter().filter(has_other).cloned().collect();
+        self.recall("this machine has moved to another address", |_, sent_to| {
+            sent_to.iter().any(|to| replaced.iter().any(|former| former.contains(to.ip())))
+        });
     }
 
     /// Is the peer known to be there? One in doubt is asked; with jobs it has been, and will be

@@ -397,7 +397,10 @@ impl Owner {
         let before = mem::replace(&mut self.books.scene, Scene { interfaces, networks });
         self.looked_at = self.clock.now();
         // What is new is heard of; what is gone tells nobody.
-        if before.interfaces.iter().any(|had| !self.books.scene.interfaces.contains(had)) {
+        let mut gone = before.interfaces;
+        gone.retain(|had| !self.books.scene.interfaces.contains(had));
+        if !gone.is_empty() {
+            self.books.recall_sent_from(&gone);
             self.books.moved(self.looked_at);
         }
     }
