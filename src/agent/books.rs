@@ -77,6 +77,8 @@ pub(super) struct Client {
     pub(super) place: Option<(PeerKey, String)>,
     /// How the job was sent there.
     pub(super) protocol: Protocol,
+    /// Where that peer was then; empty once the place was recalled.
+    pub(super) sent_to: Vec<SocketAddr>,
     pub(super) holds_local_slot: bool,
     pub(super) holds_listed_local: bool,
 }
@@ -167,10 +169,14 @@ impl Books {
 
     /// A client has connected.
     pub(super) fn came(&mut self, now: Instant, id: ClientId) {
+        if self.is_idle() {
+            self.hope(now);
+        }
         let client = Client {
             question: None,
             asked_at: now,
             place: None,
+            sent_to: Vec::new(),
             protocol: Protocol::Plain,
             holds_local_slot: false,
             holds_listed_local: false,

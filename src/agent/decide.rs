@@ -275,6 +275,7 @@ impl Books {
         let client = self.clients.get_mut(&id)?;
         client.holds_local_slot = true;
         client.place = Some((key, matched.name.clone()));
+        client.sent_to.clone_from(&matched.addrs);
         client.protocol = protocol;
         Some(AgentMessage::Placed(placement))
     }

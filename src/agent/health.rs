@@ -8,9 +8,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use super::ask::Contact;
-use super::books::{Action, Books};
+use super::books::{Action, Books, ClientId};
 use super::decide::{SETTLE, SETTLE_OR_FAIL};
 use super::peers::{Origin, Peer, PeerKey, State};
+use crate::discovery::interfaces::Interface;
 use crate::wire::control::AgentMessage;
 
 /// For so long an answer or a job proves that a peer is there.
@@ -38,6 +39,8 @@ pub(super) struct Pulse {
     asked_addrs: Vec<SocketAddr>,
     /// When it is to be asked if jobs are there.
     check_at: Option<Instant>,
+    /// It was silent, and long enough ago to have come back unnoticed.
+    hoped_for: bool,
     /// Connects that failed in a row while jobs were there.
     misses: u32,
 }
@@ -48,6 +51,7 @@ impl Pulse {
         let check_at = Some(now + PROOF_HOLDS);
         (self.alive_at, self.check_at, self.misses) = (Some(now), check_at, 0);
         self.has_answered = true;
+        self.hoped_for = false;
     }
 
     /// It was met, but is of no use.
@@ -58,6 +62,7 @@ impl Pulse {
     /// What was proved is void: it failed.
     pub(super) fn stops(&mut self) {
         self.alive_at = None;
+        self.hoped_for = false;
     }
 
     /// Was it ever met?
@@ -126,7 +131,7 @@ impl Peer {
 
     /// Is it known, and asked whether it is still there for less than `patience`?
     fn is_being_checked(&self, now: Instant, patience: Duration) -> bool {
-        let known = matches!(self.state, State::Ours(_) | State::Stock);
+        let known = matches!(self.state, State::Ours(_) | State::Stock) || self.pulse.hoped_for;
         let asked = self.pulse.asked_at.filter(|_| self.question_under_way);
         known && asked.is_some_and(|at| now < at + patience)
     }
@@ -239,14 +244,51 @@ impl Books {
 
     /// Tells the clients that wait for this peer not to.
     pub(super) fn recall_jobs(&mut self, key: PeerKey, reason: &str) {
-        let clients = self.clients.iter();
-        let there = clients.filter(|(_, c)| c.place.as_ref().is_some_and(|(at, _)| *at == key));
-        let mut waiting: Vec<_> = there.map(|(id, _)| *id).collect();
-        waiting.sort();
-        for id in waiting {
+        self.recall(reason, |at, _| at == key);
+    }
+
+    /// Tells those clients not to wait for whom this holds of their peer and where it was then.
+    fn recall(&mut self, reason: &str, is_lost: impl Fn(PeerKey, &[SocketAddr]) -> bool) {
+        let places = self.clients.iter_mut().filter_map(|(id, client)| {
+            let (key, _) = client.place.as_ref()?;
+            let lost = !client.sent_to.is_empty() && is_lost(*key, &client.sent_to);
+            lost.then(|| {
+                // Nothing of it is waited for: it need not be told again.
+                client.sent_to.clear();
+                (*id, *key)
+            })
+        });
+        let mut lost: Vec<(ClientId, PeerKey)> = places.collect();
+        lost.sort();
+        for (id, key) in lost {
             let recalled = AgentMessage::Recalled { key: key.0, reason: reason.to_owned() };
             self.actions.push(Action::Tell(id, recalled));
         }
+    }
+
+    /// The peer has answered. Its jobs are where it was when they were sent: if it is nowhere of
+    /// that any more, no answer of its own will ever come from there.
+    pub(super) fn recall_left_behind(&mut self, key: PeerKey) {
+        let Some(peer) = self.peers.get(&key).filter(|peer| peer.is_discovered()) else { return };
+        let is_at: Vec<SocketAddr> = peer.addrs.iter().map(|heard| heard.addr).collect();
+        self.recall("it has moved to another address", |at, sent_to| {
+            at == key && !sent_to.iter().any(|addr| is_at.contains(addr))
+        });
+    }
+
+    /// This machine has got another address in place of one of these: connections from the former
+    /// get no answer any more.
+    pub(super) fn recall_sent_from(&mut self, gone: &[Interface]) {
+        let has_other = |former: &&Interface| {
+            let same = |now: &Interface| {
+                now.name == former.name && now.addr.is_ipv4() == former.addr.is_ipv4()
+            };
+            self.scene.interfaces.iter().any(same)
+        };
+        let replaced: Vec<Interface> = gone.iter().filter(has_other).cloned().collect();
+        self.recall("this machine has moved to another address", |_, sent_to| {
+            sent_to.iter().any(|to| replaced.iter().any(|former| former.contains(to.ip())))
+        });
     }
 
     /// Is the peer known to be there? One in doubt is asked; with jobs it has been, and will be
@@ -277,6 +319,26 @@ impl Books {
         }
         self.check_jobs(now);
         self.serve_waiting(now);
+    }
+
+    /// Somebody has come after a time in which nobody was asked: who was silent before it may
+    /// have been back for long, and is worth waiting for as others in doubt are.
+    pub(super) fn hope(&mut self, now: Instant) {
+        let long_due = |peer: &&mut Peer| {
+            let due = peer.retry_at().is_some_and(|at| at + PROOF_HOLDS <= now);
+            peer.is_discovered() && peer.pulse.has_answered && due
+        };
+        let peers = self.peers.values_mut().filter(long_due);
+        let hoped: Vec<PeerKey> = peers
+            .map(|peer| {
+                peer.state = State::Asking;
+                peer.pulse.hoped_for = true;
+                peer.key
+            })
+            .collect();
+        for key in hoped {
+            self.ask(now, key);
+        }
     }
 
     /// Asks the hosts with jobs that have given no proof of life for long.

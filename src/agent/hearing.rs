@@ -53,6 +53,7 @@ impl Books {
             }
         };
         self.vouch(now, key, Ok(reached));
+        self.recall_left_behind(key);
         self.serve_waiting(now);
     }
 

@@ -105,7 +105,10 @@ impl Books {
             self.forget_those_left_behind(now);
         }
         // What is new is heard of; what is gone tells nobody.
-        if before.interfaces.iter().any(|had| !self.scene.interfaces.contains(had)) {
+        let mut gone = before.interfaces;
+        gone.retain(|had| !self.scene.interfaces.contains(had));
+        if !gone.is_empty() {
+            self.recall_sent_from(&gone);
             self.moved(now);
         }
         let is_new = |network: &Network| !before.networks.contains(network);

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::farm::{Farm, SETTLED, addr, up};
+use super::farm::{Farm, SETTLED, addr, hello, up};
 use super::{Action, AgentMessage, ClientId, JobReport, Transfer};
 use crate::agent::ask::{Answer, Contact};
 use crate::base::node::NodeId;
@@ -217,6 +217,27 @@ fn a_silent_host_that_is_announced_again_is_asked_at_once_with_an_unchanged_reco
 }
 
 #[test]
+fn a_host_that_came_back_while_nobody_compiled_gets_the_next_job() {
+    let mut farm = Farm::settled_with_h2(SAME);
+    farm.pass(PROOF);
+    let job = farm.job("+zeroconf");
+    farm.answer_hellos(&[], &[]);
+    assert!(farm.local(job).contains("does not answer"));
+    farm.leaves(job);
+    farm.pass(2 * SECOND);
+    assert!(farm.todo.is_empty(), "nobody needs it");
+    let soon = farm.job("+zeroconf");
+    assert!(farm.local(soon).contains("does not answer"), "asked, but not waited for");
+    farm.answer_hellos(&[], &[]);
+    farm.leaves(soon);
+    farm.pass(2 * PROOF);
+    let later = farm.job("+zeroconf");
+    assert!(farm.answer(later).is_none());
+    farm.answer_hellos(&[(2, SAME)], &[]);
+    farm.placement(later);
+}
+
+#[test]
 fn the_address_that_took_the_last_job_is_tried_first() {
     let mut farm = Farm::new();
     let both = |farm: &mut Farm| {
@@ -307,4 +328,43 @@ fn an_invention_that_is_forgotten_leaves_room_for_the_next() {
         farm.answer_hellos(&[(2, SAME), (3, SAME)], &[]);
     }
     assert_eq!(farm.todo.len(), 32);
+}
+
+#[test]
+fn jobs_at_an_address_that_their_host_has_left_are_recalled() {
+    let mut farm = Farm::settled_with_h2(SAME);
+    let job = farm.job("+zeroconf");
+    let place = farm.placement(job).key;
+    let Heard::Up(mut moved) = up(2) else { unreachable!("it is up") };
+    moved.addrs[0].addr = addr(12);
+    farm.hears(Heard::Up(moved));
+    assert!(farm.answers.is_empty(), "a record is no proof");
+    farm.pass(PROOF);
+    let todo = std::mem::take(&mut farm.todo);
+    for action in todo {
+        let Action::Hello(key, addrs) = action else { panic!("{action:?}") };
+        assert_eq!(addrs, [addr(12)]);
+        let answer = Answer::Ours(addr(12), Box::new(hello(2, SAME)));
+        farm.books.peer_answered(farm.now, key, answer);
+    }
+    farm.collect();
+    assert_eq!(recalled(&mut farm, job, place), "it has moved to another address");
+    farm.asks(job, "+zeroconf", &[]);
+    assert_eq!(farm.placement(job).addrs, [addr(12)]);
+}
+
+#[test]
+fn jobs_sent_from_an_address_that_this_machine_has_no_more_are_recalled() {
+    let mut farm = Farm::settled_with_h2(SAME);
+    let job = farm.job("+zeroconf");
+    let place = farm.placement(job).key;
+    let former = farm.books.scene.interfaces.clone();
+    farm.moves_to("10.77.0.101");
+    farm.books.recall_sent_from(&former);
+    farm.collect();
+    assert_eq!(recalled(&mut farm, job, place), "this machine has moved to another address");
+    farm.books.scene.interfaces.clear();
+    farm.books.recall_sent_from(&former);
+    farm.collect();
+    assert!(farm.answers.is_empty(), "a link that is down may be up in time");
 }
