@@ -335,7 +335,7 @@ impl Books {
             Err(_) => Rc::new(Policy::built_in()),
         };
         // What is shown should be true now; of a host that is too busy to say so, what is known.
-        let need = if patient { Need::Certain } else { Need::Checked };
+        let need = if patient { Need::Shown } else { Need::Checked };
         let columns: Vec<Vec<Seat>> = request
             .compilers
             .iter()

@@ -237,6 +237,9 @@ fn judge_stock(
         match peer.stock.get(now, name, need) {
             Known::No => return Judgement::Pending { what, probe: Some(name.clone()) },
             Known::Asking => return Judgement::pending(&what),
+            Known::Late => {
+                return Judgement::excluded(format!("it is too busy to say what its {name} is"));
+            }
             Known::Meaning(Meaning::Nothing) => {}
             Known::Meaning(Meaning::For(toolchain)) => {
                 let driver = Driver::of_program(name.as_bytes());

@@ -39,6 +39,8 @@ pub(super) enum Need {
     Checked,
     /// Nothing in the result can be checked.
     Certain,
+    /// There is no job: somebody wants to see what is true.
+    Shown,
 }
 
 /// What is known of a name for such a job.
@@ -50,6 +52,8 @@ pub(super) enum Known<'a> {
     Asking,
     /// Too little.
     No,
+    /// Too little, and the peer was too busy to answer a probe job.
+    Late,
 }
 
 /// The names of one peer.
@@ -89,6 +93,12 @@ enum Asking {
     InVain,
 }
 
+impl Name {
+    fn has_just_failed(&self, now: Instant) -> bool {
+        self.failed_at.is_some_and(|at| now < at + TRY_AGAIN_AFTER)
+    }
+}
+
 impl Learned {
     fn is_confirmed_within(&self, time: Duration, now: Instant) -> bool {
         self.age.is_none() && now < self.at + time
@@ -104,14 +114,18 @@ impl StockNames {
     /// What is known of `name` for a job with this need.
     pub(super) fn get(&self, now: Instant, name: &str, need: Need) -> Known<'_> {
         let Some(known) = self.names.get(name) else { return Known::No };
+        let fresh = |learned: &Learned| learned.is_confirmed_within(CERTAIN_FOR, now);
+        let late = known.has_just_failed(now);
         let enough = |learned: &&Learned| match (need, &learned.meaning) {
-            (Need::Certain, Meaning::For(_)) => learned.is_confirmed_within(CERTAIN_FOR, now),
-            _ => true,
+            (Need::Checked, _) | (_, Meaning::Nothing) => true,
+            (Need::Certain, Meaning::For(_)) => fresh(learned),
+            (Need::Shown, Meaning::For(_)) => fresh(learned) || late,
         };
         match known.learned.as_ref().filter(enough) {
             Some(learned) => Known::Meaning(&learned.meaning),
-            None if known.asking == Asking::No => Known::No,
-            None => Known::Asking,
+            None if known.asking != Asking::No => Known::Asking,
+            None if late => Known::Late,
+            None => Known::No,
         }
     }
 
@@ -134,8 +148,7 @@ impl StockNames {
     /// A probe job for this name is wanted. True if it is to be sent now.
     pub(super) fn ask(&mut self, now: Instant, name: &str) -> bool {
         let known = self.names.entry(name.to_owned()).or_default();
-        let just_failed = known.failed_at.is_some_and(|at| now < at + TRY_AGAIN_AFTER);
-        if known.asking != Asking::No || just_failed {
+        if known.asking != Asking::No || known.has_just_failed(now) {
             return false;
         }
         known.asking = Asking::Yes;
@@ -330,6 +343,12 @@ mod tests {
         assert!(names.ask(now, "gcc") && names.not_answered(now, "gcc"));
         assert_eq!(names.get(now, "gcc", Need::Checked), Known::Meaning(&gcc("12.2.0")));
         assert!(!names.ask(now + 29 * SECOND, "gcc"));
+        let mut busy = probed(now);
+        let late = now + 61 * SECOND;
+        assert!(busy.ask(late, "gcc") && busy.not_answered(late, "gcc"));
+        assert_eq!(busy.get(late, "gcc", Need::Certain), Known::Late);
+        assert_eq!(busy.get(late, "gcc", Need::Shown), Known::Meaning(&gcc("12.2.0")));
+        assert_eq!(busy.get(late + 30 * SECOND, "gcc", Need::Certain), Known::No);
         assert!(names.ask(now + 30 * SECOND, "gcc"));
         assert!(names.ask(now, "cc") && !names.not_answered(now, "cc"));
         assert_eq!(names.get(now, "cc", Need::Checked), Known::No);
