@@ -326,3 +326,18 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_is_left_behind_is_forgotten_and_the_rest_stays() {
+    let mut lab = Lab::new();
+    lab.up(peer("distcc@h1", "h1-1", Some(1), &["10.77.0.1:3632", "10.78.0.1:3632@eth1"]));
+    lab.up(peer("distcc@h2", "h2-2", Some(2), &["10.77.0.2:3632"]));
+    lab.up(peer("distcc@h3", "h3-3", Some(3), &["10.78.0.3:3632@eth1"]));
+    let mut changes = lab.cluster.moved(|heard| heard.interface == "eth1");
+    changes.sort_by_key(|change| matches!(change, Change::Removed(_)));
+    assert_eq!(changes, [Change::Updated(ours(1)), Change::Removed(ours(2))]);
+    assert_eq!(lab.addrs(&ours(1)), ["10.78.0.1:3632"]);
+    assert_eq!(lab.addrs(&ours(3)), ["10.78.0.3:3632"]);
+    let back = peer("distcc@h2", "h2-2", Some(2), &["10.77.0.2:3632"]);
+    assert_eq!(lab.up(back), [Change::Added(ours(2))]);
+}
