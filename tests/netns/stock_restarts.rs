@@ -69,11 +69,7 @@ fn wait_for_verdict(host: &Host, hosts: &str, verdict: &str) {
 #[test]
 fn a_server_that_was_seen_to_end_is_asked_before_it_gets_a_job_again() {
     let Some(mut lab) = lab() else { return };
-    assert_eq!(
-        Why::ask(lab.host(1), "+zeroconf", &["gcc"], 1).of("h2"),
-        "yes same toolchain as gcc"
-    );
-    assert!(compile(lab.host(1), "+zeroconf", "before.c").is_some());
+    compile_elsewhere(lab.host(1), "+zeroconf");
     stop_server(lab.host(2));
     assert_eq!(compile(lab.host(1), "+zeroconf", "away.c"), None);
     offer(lab.host(2), &[("gcc", OLD_GCC), ("cc", OLD_GCC)]);
@@ -89,7 +85,8 @@ fn a_server_that_was_seen_to_end_is_asked_before_it_gets_a_job_again() {
     offer(lab.host(2), &[("gcc", GCC), ("cc", GCC)]);
     volunteer_stock(lab.host(2));
     wait_for_verdict(lab.host(1), "+zeroconf", SAME);
-    assert!(compile(lab.host(1), "+zeroconf", "again.c").is_some());
+    // The goodbye may be heard only now, a second after it was said: one more question then.
+    compile_elsewhere(lab.host(1), "+zeroconf");
 }
 
 #[test]
