@@ -16,6 +16,7 @@ mod farm;
 mod farm_forms;
 mod farm_mid_build;
 mod hostile;
+mod identity;
 mod jobs;
 mod lab;
 mod lab_test;
