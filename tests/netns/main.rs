@@ -18,6 +18,7 @@ mod farm_mid_build;
 mod hostile;
 mod identity;
 mod jobs;
+mod joining;
 mod lab;
 mod lab_test;
 mod left_behind;
