@@ -1,6 +1,6 @@
 //! The decisions of the books: who of the waiting gets what, and which hosts of a list may take it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -47,6 +47,12 @@ pub(super) enum Who {
     Peer(PeerKey, Option<TcpHost>),
     /// A host listed in a form that we do not serve.
     Unsupported(String),
+}
+
+impl Seat {
+    fn is_discovered(&self) -> bool {
+        matches!(self.who, Who::Peer(_, None))
+    }
 }
 
 /// Seats of equal requests within one round of answers. Of two readings of one policy file each
@@ -132,7 +138,10 @@ impl Books {
             None => {
                 let name = &judge::name_of(&request.compiler);
                 let wanted = Wanted { name, local: &local, need };
-                let seats = Rc::new(self.seats(now, &list, wanted, &policy));
+                let mut seats = self.seats(now, &list, wanted, &policy);
+                let mut doubles = self.doubles(&seats).into_iter();
+                seats.retain(|_| !doubles.next().unwrap_or_default());
+                let seats = Rc::new(seats);
                 cache.0.insert(key, Rc::clone(&seats));
                 seats
             }
@@ -336,7 +345,7 @@ impl Books {
         };
         // What is shown should be true now; of a host that is too busy to say so, what is known.
         let need = if patient { Need::Shown } else { Need::Checked };
-        let columns: Vec<Vec<Seat>> = request
+        let mut columns: Vec<Vec<Seat>> = request
             .compilers
             .iter()
             .zip(&compilers)
@@ -346,6 +355,7 @@ impl Books {
                 self.seats(now, &list, wanted, &policy)
             })
             .collect();
+        self.drop_doubles(&mut columns);
         let pending = columns
             .iter()
             .flatten()
@@ -392,18 +402,6 @@ impl Books {
                 HostEntry::Zeroconf => {
                     self.browse(now);
                     for key in self.discovered_peers() {
-                        // One node stands once; but one listed by an address at which it cannot
-                        // be used may be used where it was discovered.
-                        let stands = |seat: &Seat| {
-                            let out = matches!(
-                                seat.judgement,
-                                Judgement::Excluded { .. } | Judgement::HeldBack { .. }
-                            );
-                            !out && self.is_same_node(seat, key)
-                        };
-                        if seats.iter().any(stands) {
-                            continue;
-                        }
                         let slots = self.peers[&key].discovered_slots();
                         let judgement = self.judge(now, (key, None), wanted, policy);
                         seats.push(Seat { who: Who::Peer(key, None), slots, judgement });
@@ -414,11 +412,45 @@ impl Books {
         seats
     }
 
-    fn is_same_node(&self, seat: &Seat, key: PeerKey) -> bool {
-        let Who::Peer(seated, _) = &seat.who else { return false };
-        match (self.peers.get(seated), self.peers.get(&key)) {
-            (Some(seated), Some(other)) => seated.is_same_node(other),
-            _ => false,
+    /// Which of the discovered seats stand for a daemon that has a better seat already: one is used
+    /// once, whether it is heard under two names or is listed too, by way of a tunnel even. One that
+    /// is listed by an address at which it cannot be used may be used where it was discovered.
+    fn doubles(&self, seats: &[Seat]) -> Vec<bool> {
+        let rank = |at: &usize| {
+            let seat = &seats[*at];
+            let standing = match seat.judgement {
+                Judgement::Usable(_) => 0,
+                Judgement::Pending { .. } => 1,
+                Judgement::Excluded { .. } | Judgement::HeldBack { .. } => 2,
+            };
+            (standing, seat.is_discovered(), *at)
+        };
+        let mut order: Vec<usize> = (0..seats.len()).collect();
+        order.sort_by_key(rank);
+        let mut seated = HashSet::new();
+        let mut doubles = vec![false; seats.len()];
+        for at in order {
+            let Who::Peer(key, _) = &seats[at].who else { continue };
+            let Some(peer) = self.peers.get(key) else { continue };
+            let mut marks = peer.marks();
+            doubles[at] = seats[at].is_discovered() && marks.any(|mark| seated.contains(&mark));
+            // What nobody has confirmed takes no other's place.
+            if peer.is_confirmed() || !seats[at].is_discovered() {
+                seated.extend(peer.marks());
+            }
+        }
+        doubles
+    }
+
+    /// The same of seats judged for several compilers, each a column; the rows stay alike.
+    fn drop_doubles(&self, columns: &mut [Vec<Seat>]) {
+        let doubles: Vec<Vec<bool>> = columns.iter().map(|seats| self.doubles(seats)).collect();
+        for seats in columns {
+            let mut row = 0..;
+            seats.retain(|_| {
+                let row = row.next().unwrap_or_default();
+                !doubles.iter().all(|column| column.get(row).copied().unwrap_or_default())
+            });
         }
     }
 

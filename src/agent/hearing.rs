@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::ask::{Answer, Contact, Probed};
 use super::books::{Action, Books};
 use super::judge::LocalCompiler;
-use super::peers::{Origin, Peer, PeerAddr, PeerKey, State};
+use super::peers::{Origin, Peer, PeerAddr, PeerKey, Run, State};
 use super::remembered::{Memory, RememberedHost, RememberedName, RememberedPeer};
 use super::stock::{Meaning, StockNames};
 use crate::discovery::cluster::{Change, NodeKey};
@@ -27,34 +27,53 @@ impl Books {
     pub(super) fn peer_answered(&mut self, now: Instant, key: PeerKey, answer: Answer) {
         self.question_ended(now, key);
         let Some(peer) = self.peers.get_mut(&key) else { return };
+        let before = peer.run();
         let reached = match answer {
+            Answer::Ours(_, reply) if peer.is_answered_by_another(&reply) => {
+                let reason = silence("another daemon is at its address");
+                self.unanswered(now, key, reason, Contact::Refused);
+                return self.serve_waiting(now);
+            }
             Answer::Ours(addr, reply) => {
-                let generation = reply.generation;
                 peer.reached(addr);
                 peer.answered_ours(*reply);
                 peer.pulse.beats(now);
-                (addr, Some(generation))
+                addr
             }
             Answer::Stock(addr) if peer.says_it_is_ours() => {
                 peer.reached(addr);
                 peer.pulse.is_met();
                 peer.failed(now, "it refuses this machine (see --allow there)".to_owned());
-                (addr, None)
+                addr
             }
             Answer::Stock(addr) => {
                 peer.reached(addr);
                 peer.answered_stock();
                 peer.pulse.beats(now);
-                (addr, None)
+                addr
             }
             Answer::Failed(reason, contact) => {
                 self.unanswered(now, key, silence(&reason), contact);
                 return self.serve_waiting(now);
             }
         };
+        let after = peer.run();
         self.vouch(now, key, Ok(reached));
         self.recall_left_behind(key);
+        if let Some(before) = before.filter(|before| Some(*before) != after) {
+            self.ask_those_of(now, before);
+        }
         self.serve_waiting(now);
+    }
+
+    /// Asks again whoever is known as this run of a daemon, in a list or by another name: it has
+    /// ended.
+    fn ask_those_of(&mut self, now: Instant, run: Run) {
+        let same = self.peers.values().filter(|peer| peer.run() == Some(run));
+        let same: Vec<PeerKey> = same.map(|peer| peer.key).collect();
+        for key in same {
+            self.ask(now, key);
+        }
     }
 
     /// A stock peer was asked what a compiler name stands for.
@@ -240,6 +259,9 @@ impl Books {
         };
         let Some(peer) = self.peers.get_mut(key) else { return false };
         let news = peer.advert != *known.txt();
+        if peer.advert.compilers != known.txt().compilers {
+            peer.has_changed();
+        }
         // The host name of its SRV record is one of the daemon's own making, so as not to clash
         // with other responders; the instance carries the name that people know.
         let name = known.instance().strip_prefix("distcc@").unwrap_or(known.host());
@@ -262,12 +284,12 @@ impl Books {
         &mut self,
         now: Instant,
         key: PeerKey,
-        reached: Result<(SocketAddr, Option<u64>), Contact>,
+        reached: Result<SocketAddr, Contact>,
     ) {
         let Some(peer) = self.peers.get(&key) else { return };
         let Origin::Discovered(node) = peer.origin.clone() else { return };
         let changes = match reached {
-            Ok((addr, generation)) => self.cluster.answered(now, &node, addr, generation),
+            Ok(addr) => self.cluster.answered(&node, addr),
             Err(contact) => {
                 let addrs: Vec<SocketAddr> = peer.addrs.iter().map(|known| known.addr).collect();
                 let given_up = peer.is_given_up();

@@ -1,7 +1,7 @@
 //! May this peer take a job of this compiler, and why not: policy, reachability and toolchains put
 //! together for one peer. Pure.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use super::peers::{Origin, Peer, State};
@@ -13,7 +13,7 @@ use crate::policy::file::Policy;
 use crate::policy::networks::Standing;
 use crate::policy::rule::{Candidate, CandidateAddr, Source};
 use crate::policy::verdict::{self, HeldBack, Inventory, Job};
-use crate::settings::hosts::TcpHost;
+use crate::settings::hosts::{DEFAULT_PORT, TcpHost};
 use crate::wire::control::{ANY_PROGRAM, CompilerQuery};
 
 /// What is known of a compiler of this machine.
@@ -122,8 +122,14 @@ pub(super) fn judge(
     if let Some(reason) = listed.and_then(unusable_token) {
         return Judgement::excluded(reason);
     }
-    if peer.is_discovered() && peer.is_among(&scene.own_addrs()) {
-        return Judgement::excluded("this machine itself");
+    match listed {
+        None if peer.is_among(&scene.own_addrs()) => {
+            return Judgement::excluded("this machine itself");
+        }
+        Some(host) if names_this_machine(peer, host, scene) => {
+            return Judgement::excluded("this machine itself; write localhost to compile here too");
+        }
+        _ => {}
     }
     let mut candidate = candidate(peer, scene);
     match judge_candidate((now, peer), wanted, (policy, &candidate), confirm) {
@@ -197,6 +203,19 @@ fn judge_candidate(
         }
     };
     distrusted(peer, marked(judgement, toolchain))
+}
+
+/// Does the user's list, which many machines may share, name this one? A loopback address of
+/// another port is the near end of a tunnel, and 127.0.0.1 is wanted as it stands; but Debian gives
+/// a machine's own name such an address.
+fn names_this_machine(peer: &Peer, listed: &TcpHost, scene: &Scene) -> bool {
+    let literal: Option<IpAddr> = listed.host.parse().ok();
+    let own = scene.own_addrs();
+    let is_own_name = literal.is_none() && listed.host != "localhost";
+    let by_name = is_own_name && listed.port == DEFAULT_PORT;
+    literal.is_some_and(|addr| own.contains(&addr))
+        || peer.is_among(&own)
+        || by_name && peer.addrs.iter().any(|known| known.addr.ip().is_loopback())
 }
 
 /// Where nothing is known of the compiler there, its objects must carry the mark of the one here.

@@ -78,6 +78,17 @@ pub(super) struct Backoff {
     pub(super) reason: String,
 }
 
+/// A daemon from one start to the next, or to the next change of its compilers: its id, and the
+/// generation that it alone of all daemons has, a clone with the same id included.
+pub(super) type Run = (NodeId, u64);
+
+/// By which two peers turn out to be one daemon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Mark {
+    Run(Run),
+    Addr(SocketAddr),
+}
+
 /// One peer.
 #[derive(Clone, Debug)]
 pub(super) struct Peer {
@@ -101,7 +112,7 @@ pub(super) struct Peer {
     /// The address that was in use last.
     best: Option<SocketAddr>,
     /// Of the last hello of a server of ours.
-    generation: Option<u64>,
+    run: Option<Run>,
     failures: u32,
     refusals: u32,
     broken_jobs: u32,
@@ -127,7 +138,7 @@ impl Peer {
             question_under_way: false,
             pulse: Pulse::default(),
             best: None,
-            generation: None,
+            run: None,
             failures: 0,
             refusals: 0,
             broken_jobs: 0,
@@ -143,15 +154,6 @@ impl Peer {
         match &self.state {
             State::Ours(ours) => Some(ours.id),
             _ => self.advert.id,
-        }
-    }
-
-    /// The port of its addresses; of a listed host without addresses yet, the listed one.
-    pub(super) fn port(&self) -> u16 {
-        match (&self.origin, self.addrs.first()) {
-            (Origin::Listed { port, .. }, _) => *port,
-            (Origin::Discovered(_), Some(addr)) => addr.addr.port(),
-            (Origin::Discovered(_), None) => 0,
         }
     }
 
@@ -174,15 +176,29 @@ impl Peer {
         self.addrs.iter().any(|own| addrs.contains(&own.addr.ip()))
     }
 
-    /// Do both stand for one daemon?
-    pub(super) fn is_same_node(&self, other: &Self) -> bool {
-        if self.port() != other.port() {
-            return false;
-        }
-        match (self.id(), other.id()) {
-            (Some(mine), Some(theirs)) => mine == theirs,
-            _ => other.addrs.iter().any(|theirs| self.addrs.iter().any(|a| a.addr == theirs.addr)),
-        }
+    /// What it said the last time that it answered as one of ours.
+    pub(super) fn run(&self) -> Option<Run> {
+        self.run
+    }
+
+    /// Does this answer come from another daemon than the one that was discovered? An address may
+    /// have passed to another machine, or a record may name one that is not its own.
+    pub(super) fn is_answered_by_another(&self, reply: &HelloReply) -> bool {
+        matches!(&self.origin, Origin::Discovered(NodeKey::Ours { id, .. }) if id.0 != reply.id)
+    }
+
+    /// What it shares with every peer that stands for the same daemon, and with no other. A tunnel
+    /// changes address and port, not what is answered. Of one that has answered, the addresses that
+    /// it only claims do not count: they may be another's.
+    pub(super) fn marks(&self) -> impl Iterator<Item = Mark> {
+        let n_addrs = if self.is_confirmed() { 1 } else { self.addrs.len() };
+        let addrs = self.addrs.iter().take(n_addrs).map(|known| Mark::Addr(known.addr));
+        self.run.map(Mark::Run).into_iter().chain(addrs)
+    }
+
+    /// Did it answer for itself?
+    pub(super) fn is_confirmed(&self) -> bool {
+        self.run.is_some() || matches!(self.state, State::Stock)
     }
 
     /// Was it discovered, not listed?
@@ -235,11 +251,12 @@ impl Peer {
 
     /// It answered the hello as one of ours.
     pub(super) fn answered_ours(&mut self, reply: HelloReply) {
-        if self.generation != Some(reply.generation) {
+        let run = (NodeId(reply.id), reply.generation);
+        if self.run != Some(run) {
             self.forget_verdicts();
             self.forgive();
         }
-        self.generation = Some(reply.generation);
+        self.run = Some(run);
         self.failures = 0;
         self.state = State::Ours(Ours {
             id: NodeId(reply.id),
@@ -252,7 +269,7 @@ impl Peer {
     /// It closed on the hello: a stock server. What was known of its names stays known unless it
     /// was away meanwhile.
     pub(super) fn answered_stock(&mut self) {
-        if self.failures > 0 || self.generation.take().is_some() {
+        if self.failures > 0 || self.run.take().is_some() {
             self.forget_verdicts();
         }
         self.failures = 0;
@@ -354,6 +371,14 @@ impl Peer {
     /// Why nothing is sent to it for a while, although it answers.
     pub(super) fn backoff(&self, now: Instant) -> Option<&Backoff> {
         self.backoff.as_ref().filter(|backoff| backoff.until > now)
+    }
+
+    /// What it advertises is no longer what it said when it was asked: after a start with another
+    /// compiler, most likely. Nothing goes there before it has said anew what it is.
+    pub(super) fn has_changed(&mut self) {
+        if matches!(self.state, State::Ours(_)) {
+            self.state = State::Asking;
+        }
     }
 
     /// An object from the compiler called `name` carried another compiler's mark: the machine is not

@@ -30,6 +30,7 @@ use super::remembered::{self, RememberedPeer};
 use super::watches;
 use crate::discovery::browse::Browser;
 use crate::discovery::heard::Heard;
+use crate::discovery::interfaces;
 use crate::discovery::networks::Network;
 use crate::fingerprint::cache::ToolchainCache;
 use crate::fingerprint::probe::probe_local;
@@ -471,11 +472,15 @@ impl Owner {
         u32::try_from(n_hosts).unwrap_or(u32::MAX)
     }
 
-    /// As [`Self::look_around`] for a question about discovered peers, but not for every job of a
-    /// long build: links come and go without a word from any peer.
+    /// As [`Self::look_around`] for a question about peers, but not for every job of a long build:
+    /// links come and go without a word from any peer.
     fn look_around_again(&mut self, now: Instant) {
-        let changed = self.moved_at.is_some();
-        if self.browser.is_some() && (changed || now >= self.looked_at + LOOK_EVERY) {
+        let is_due = now >= self.looked_at + LOOK_EVERY;
+        if self.browser.is_none() && (is_due || self.books.scene.interfaces.is_empty()) {
+            // Networks are of no concern then, but a list may name this machine.
+            self.books.scene.interfaces = interfaces::list();
+            self.looked_at = now;
+        } else if self.browser.is_some() && (is_due || self.moved_at.is_some()) {
             self.look_around(now);
         }
     }

@@ -2,6 +2,7 @@
 
 mod farm;
 mod health;
+mod identity;
 mod patience;
 mod speeds;
 mod stock;

@@ -77,12 +77,10 @@ fn describe(identity: &Identity, inventory: &Inventory) -> Advert {
     advert.with_compilers(&offered)
 }
 
-/// Starts advertising. To be called on the runtime.
-pub(crate) fn start(
-    identity: &Identity,
-    inventory: &Inventory,
-    reachability: Reachability,
-) -> Result<Advertiser, Error> {
+/// Begins to claim our name, which takes most of a second, before the compilers are known. Should
+/// they take longer still, what is announced is empty: nobody is to judge us by less than all. To
+/// be called on the runtime.
+pub(crate) fn start(identity: &Identity, reachability: Reachability) -> Result<Advertiser, Error> {
     let host =
         gethostname().map_or_else(|_| String::new(), |name| name.to_string_lossy().into_owned());
     let reach = reachability.reach();
@@ -91,7 +89,8 @@ pub(crate) fn start(
     Advertiser::start(AdvertisedService {
         host,
         port,
-        advert: describe(identity, inventory),
+        id: identity.id,
+        advert: None,
         reach,
         filter: Arc::new(filter),
     })
@@ -106,14 +105,14 @@ pub(crate) async fn follow(
 ) {
     let mut draining = pin!(reached(&phase, Phase::Draining));
     loop {
+        let advert = describe(&identity, &inventory.borrow_and_update());
+        advertiser.update(advert).await;
         tokio::select! {
             () = &mut draining => break,
             changed = inventory.changed() => {
                 if changed.is_err() {
                     break;
                 }
-                let advert = describe(&identity, &inventory.borrow_and_update());
-                advertiser.update(advert).await;
             }
         }
     }

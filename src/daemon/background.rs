@@ -11,9 +11,10 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
+use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 
-use super::advert::Reachability;
+use super::advert::{self, Reachability};
 use super::compiler::Surroundings;
 use super::compilers::{Inventory, Scanner};
 use super::failure::Failure;
@@ -21,7 +22,7 @@ use super::log::{self, LogSink};
 use super::observe::{self, observe};
 use super::pid_file::PidFile;
 use super::server::{Identity, Phase, Programs, reached};
-use super::start::{self, Config, DRAIN};
+use super::start::{self, Config, DRAIN, RunError};
 use super::workspace::Workspace;
 use crate::policy::access::AccessList;
 use crate::settings::daemon::LogLevel;
@@ -46,7 +47,6 @@ pub(super) struct Ready {
     pub(super) identity: Identity,
     pub(super) access: AccessList,
     pub(super) programs: Programs,
-    pub(super) inventory: Inventory,
     pub(super) scanner: Scanner,
     pub(super) surroundings: Surroundings,
     pub(super) temp_dir: PathBuf,
@@ -54,8 +54,26 @@ pub(super) struct Ready {
     pub(super) pid_file: Option<PidFile>,
     /// `--user` of somebody who is not root.
     pub(super) ignored_user: Option<String>,
-    /// The line for the user.
-    pub(super) summary: String,
+    /// The line for the user, but for what is served.
+    pub(super) summary: Summary,
+}
+
+/// What the user is told when we serve.
+pub(super) struct Summary {
+    /// Where, to whom, and where the log is.
+    pub(super) rest: String,
+}
+
+impl Summary {
+    fn of(&self, programs: Programs, inventory: &Inventory) -> String {
+        let compilers = inventory.summary();
+        let what = match (programs, compilers.is_empty()) {
+            (Programs::Compilers, _) => compilers,
+            (Programs::Any, true) => "any program".to_owned(),
+            (Programs::Any, false) => format!("any program, {compilers}"),
+        };
+        format!("distccd: serving {what} {}", self.rest)
+    }
 }
 
 /// Serves to the end of the daemon in this process, or, detached, in another one: then this
@@ -108,32 +126,36 @@ fn live(ready: Ready, announce: impl FnOnce(String)) -> Result<(), Failure> {
         pid_file.write()?;
     }
     let (events, inbox) = mpsc::channel(observe::QUEUE_LEN);
-    let config = Config {
-        identity: ready.identity,
-        access: ready.access,
-        programs: ready.programs,
-        max_connections: MAX_CONNECTIONS,
-        inventory: ready.inventory,
-        scanner: ready.scanner,
-        surroundings: ready.surroundings,
-        workspace,
-        limits: Limits::default(),
-        events,
-        advertise: ready.advertise,
-    };
     if let Some(user) = ready.ignored_user {
         warn!("--user {user} is ignored, since only root can become another user");
     }
-    let summary = ready.summary;
-    let started = || {
-        info!("{}", summary.strip_prefix("distccd: ").unwrap_or(&summary));
-        announce(summary);
-    };
     let ended = runtime.block_on(async {
         let (set_phase, _) = watch::channel(Phase::Serving);
         let ending = follow_signals(set_phase.clone(), ready.lifetime, ready.log)
             .map_err(Failure::Runtime)?;
         tokio::spawn(ending);
+        let advertise = ready.advertise;
+        let advertiser = advertise.map(|reachability| advert::start(&ready.identity, reachability));
+        let advertiser = advertiser.transpose().map_err(RunError::Advertise)?;
+        let inventory = first_look(&ready.scanner, ready.programs).await?;
+        let summary = ready.summary.of(ready.programs, &inventory);
+        let config = Config {
+            identity: ready.identity,
+            access: ready.access,
+            programs: ready.programs,
+            max_connections: MAX_CONNECTIONS,
+            inventory,
+            scanner: ready.scanner,
+            surroundings: ready.surroundings,
+            workspace,
+            limits: Limits::default(),
+            events,
+            advertiser,
+        };
+        let started = || {
+            info!("{}", summary.strip_prefix("distccd: ").unwrap_or(&summary));
+            announce(summary);
+        };
         let observer = tokio::spawn(observe(inbox));
         let ended = start::run(config, ready.listeners, set_phase, started).await;
         let _ = observer.await;
@@ -147,6 +169,18 @@ fn live(ready: Ready, announce: impl FnOnce(String)) -> Result<(), Failure> {
     }
     runtime.shutdown_timeout(LAST_THREADS);
     ended
+}
+
+/// What is served from the start.
+async fn first_look(scanner: &Scanner, programs: Programs) -> Result<Inventory, Failure> {
+    let scanning = scanner.clone();
+    let look = spawn_blocking(move || scanning.first_scan());
+    let inventory = look.await.map_err(|died| Failure::Runtime(io::Error::other(died)))?;
+    if inventory.found.is_empty() && programs == Programs::Compilers {
+        let search_path = scanner.search_path();
+        return Err(Failure::NoCompiler { search_path, unusable: inventory.unusable });
+    }
+    Ok(inventory)
 }
 
 fn runtime(cores: u16) -> io::Result<Runtime> {

@@ -3,11 +3,12 @@
 
 use std::collections::BTreeSet;
 use std::env;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::{Notify, watch};
@@ -24,6 +25,8 @@ use crate::policy::target::normalised;
 const MASQUERADE_DIRS: [&str; 2] = ["/usr/lib/distcc", "/usr/lib/distcc/bin"];
 /// How often directories are looked at; a look is one `stat` each.
 const LOOK_PERIOD: Duration = Duration::from_secs(60);
+/// After that long without an answer, the start goes on without the compilers still being asked.
+const START_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What is served.
 #[derive(Clone, Debug)]
@@ -34,6 +37,8 @@ pub(crate) struct Inventory {
     pub(crate) found: Vec<Found>,
     /// Why files with a compiler's name are not among them, for people.
     pub(crate) unusable: Vec<String>,
+    /// Nobody is still being asked.
+    pub(crate) is_complete: bool,
     /// What `cc` says of itself, for stock clients.
     pub(crate) cc: Option<DefaultCompiler>,
 }
@@ -109,19 +114,43 @@ impl Scanner {
         Self { masquerade_dirs, ..self }
     }
 
+    /// Where is looked, for people.
+    pub(crate) fn search_path(&self) -> OsString {
+        env::join_paths(&self.path_dirs).unwrap_or_default()
+    }
+
     /// Finds every compiler. Takes seconds the first time: each is asked who it is.
     pub(crate) fn scan(&self) -> Inventory {
+        self.scan_for(None)
+    }
+
+    /// The same at the start, which one that hangs is not to hold up: who has not answered soon is
+    /// left out, unless nobody has.
+    pub(crate) fn first_scan(&self) -> Inventory {
+        self.scan_for(Some(START_PATIENCE))
+    }
+
+    fn scan_for(&self, patience: Option<Duration>) -> Inventory {
+        let cc_dirs = self.path_dirs.clone();
+        let cc = thread::spawn(move || inventory::default_compiler(&cc_dirs));
         let mut cache = match &self.cache_file {
             Some(file) => ToolchainCache::open(file.clone()),
             None => ToolchainCache::in_memory(),
         };
-        let survey = inventory::survey(&self.path_dirs, &self.masquerade_dirs, &mut cache);
+        let dirs = (self.path_dirs.as_slice(), self.masquerade_dirs.as_slice());
+        let survey = inventory::survey(dirs, &mut cache, patience);
         if let Err(error) = cache.save() {
             warn!("cannot remember what the compilers are: {error}");
         }
-        let cc = inventory::default_compiler(&self.path_dirs);
+        let cc = if survey.n_unasked == 0 || cc.is_finished() { cc.join().ok() } else { None };
         let unusable = survey.unusable.iter().map(|(_, reason)| reason.to_string()).collect();
-        Inventory { generation: generation_now(), found: survey.found, unusable, cc }
+        Inventory {
+            generation: generation_now(),
+            found: survey.found,
+            unusable,
+            is_complete: survey.n_unasked == 0,
+            cc: cc.flatten(),
+        }
     }
 
     /// When the directories were changed.
@@ -148,6 +177,9 @@ pub(crate) async fn watch_compilers(
     rescan: Arc<Notify>,
 ) {
     let mut seen = scanner.look();
+    if !inventory.borrow().is_complete {
+        rescan.notify_one();
+    }
     loop {
         let asked = tokio::select! {
             () = rescan.notified() => true,
@@ -168,7 +200,10 @@ pub(crate) async fn watch_compilers(
                 continue;
             }
         };
-        let is_new = inventory.borrow().found != fresh.found;
+        let is_new = {
+            let known = inventory.borrow();
+            known.found != fresh.found || known.cc != fresh.cc
+        };
         if is_new {
             info!("serving {}", fresh.summary());
             inventory.send_replace(Arc::new(fresh));

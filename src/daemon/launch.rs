@@ -8,9 +8,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use super::advert::Reachability;
-use super::background::{self, Ready};
+use super::background::{self, Ready, Summary};
 use super::compiler::Surroundings;
-use super::compilers::{Inventory, Scanner};
+use super::compilers::Scanner;
 use super::failure::Failure;
 use super::listener;
 use super::log::LogSink;
@@ -81,12 +81,7 @@ fn launch(settings: DaemonSettings) -> Result<(), Failure> {
     if settings.any_program {
         scanner = scanner.narrowed_by(Vec::new());
     }
-    let inventory = scanner.scan();
-    if inventory.found.is_empty() && !settings.any_program {
-        let Inventory { unusable, .. } = inventory;
-        return Err(Failure::NoCompiler { search_path: environment.search_path, unusable });
-    }
-    let summary = summary(&settings, &access, &identity, &inventory, &log);
+    let summary = summary(&settings, &access, &identity, &log);
     background::serve(Ready {
         advertise: settings.zeroconf.then(|| reachability(&settings, &access)),
         programs: if settings.any_program { Programs::Any } else { Programs::Compilers },
@@ -99,7 +94,6 @@ fn launch(settings: DaemonSettings) -> Result<(), Failure> {
         listeners,
         identity,
         access,
-        inventory,
         scanner,
         log,
         pid_file,
@@ -188,30 +182,24 @@ fn surroundings(settings: &DaemonSettings, environment: &DaemonEnvironment) -> S
     }
 }
 
-/// The one line that the user sees: what is served, to whom, where the log is.
+/// Of the one line that the user sees: to whom is served, where the log is.
 fn summary(
     settings: &DaemonSettings,
     access: &AccessList,
     identity: &Identity,
-    inventory: &Inventory,
     log: &LogSink,
-) -> String {
-    let compilers = inventory.summary();
-    let what = match (settings.any_program, compilers.is_empty()) {
-        (false, _) => compilers,
-        (true, true) => "any program".to_owned(),
-        (true, false) => format!("any program, {compilers}"),
-    };
+) -> Summary {
     let place: Vec<String> = settings.listen.iter().map(|addr| format!(" of {addr}")).collect();
     // A typing error in --allow, most likely; but a laptop may get its address later.
     let is_lost = settings.zeroconf && !reachability(settings, access).can_be_found();
     let lost =
         if is_lost { "; nobody can find it: no address here has such neighbours" } else { "" };
-    format!(
-        "distccd: serving {what} ({} jobs) on port {}{} to {access}{lost}; log {}",
+    let rest = format!(
+        "({} jobs) on port {}{} to {access}{lost}; log {}",
         identity.jobs,
         settings.port,
         place.join(" and"),
         log.name(),
-    )
+    );
+    Summary { rest }
 }

@@ -14,7 +14,7 @@ use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tracing::error;
 
-use super::advert::{self, Reachability};
+use super::advert;
 use super::compiler::Surroundings;
 use super::compilers::{Inventory, Scanner, watch_compilers};
 use super::listener;
@@ -22,6 +22,7 @@ use super::observe::Event;
 use super::server::{Identity, Phase, Programs, Server, reached};
 use super::workspace::Workspace;
 use crate::discovery;
+use crate::discovery::advertise::Advertiser;
 use crate::policy::access::AccessList;
 use crate::wire::limits::Limits;
 
@@ -51,8 +52,8 @@ pub(crate) struct Config {
     pub(crate) limits: Limits,
     /// To the observer.
     pub(crate) events: mpsc::Sender<Event>,
-    /// Where to be found; none if we are not to be found by DNS-SD.
-    pub(crate) advertise: Option<Reachability>,
+    /// Begun to be found by DNS-SD; none if we are not to be.
+    pub(crate) advertiser: Option<Advertiser>,
 }
 
 /// Why a daemon with bound listeners does not serve.
@@ -96,11 +97,6 @@ pub(crate) async fn run(
         })
         .collect::<io::Result<Vec<_>>>()
         .map_err(RunError::Listener)?;
-    let advertiser = config
-        .advertise
-        .map(|reachability| advert::start(&config.identity, &config.inventory, reachability))
-        .transpose()
-        .map_err(RunError::Advertise)?;
     let (found, inventory) = watch::channel(Arc::new(config.inventory));
     let rescan = Arc::new(Notify::new());
     let identity = config.identity.clone();
@@ -122,7 +118,7 @@ pub(crate) async fn run(
     for listener in listeners {
         tasks.spawn(listener::serve(listener, Arc::clone(&server)));
     }
-    if let Some(advertiser) = advertiser {
+    if let Some(advertiser) = config.advertiser {
         let inventory = server.inventory.clone();
         tasks.spawn(advert::follow(advertiser, identity, inventory, phase.clone()));
     }

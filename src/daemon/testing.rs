@@ -105,9 +105,13 @@ impl Running {
         let scanner = Scanner::new(setting.search_path.as_ref(), None).narrowed_by(Vec::new());
         let inventory = match setting.programs {
             Programs::Compilers => scanner.scan(),
-            Programs::Any => {
-                Inventory { generation: 1, found: Vec::new(), unusable: Vec::new(), cc: None }
-            }
+            Programs::Any => Inventory {
+                generation: 1,
+                found: Vec::new(),
+                unusable: Vec::new(),
+                is_complete: true,
+                cc: None,
+            },
         };
         let rules = setting.allow.iter().map(|rule| access::parse(rule).unwrap()).collect();
         let (phase, _) = watch::channel(Phase::Serving);
@@ -128,7 +132,7 @@ impl Running {
             workspace,
             limits: Limits::default(),
             events,
-            advertise: None,
+            advertiser: None,
         };
         let (serves, serving) = oneshot::channel();
         let ready = || serves.send(()).unwrap();

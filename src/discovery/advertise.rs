@@ -16,6 +16,7 @@ use super::heard::instance_of;
 use super::interfaces::{self, Kind, KindCache, is_link_local_v6};
 use super::txt::{Advert, encode};
 use super::{Error, Reach, SERVICE_TYPE, escape};
+use crate::base::node::NodeId;
 
 /// The port of multicast DNS (RFC 6762).
 pub(super) const MDNS_PORT: u16 = 5353;
@@ -46,8 +47,10 @@ pub(crate) struct AdvertisedService {
     pub(crate) host: String,
     /// The TCP port that jobs are taken on.
     pub(crate) port: u16,
-    /// The record; its `cc` gives the sub-type.
-    pub(crate) advert: Advert,
+    /// The node.
+    pub(crate) id: NodeId,
+    /// The record; its `cc` gives the sub-type. None as long as there is nothing to say.
+    pub(crate) advert: Option<Advert>,
     /// To whom.
     pub(crate) reach: Reach,
     /// Which of the addresses: those we listen on and on whose prefix someone is allowed.
@@ -72,11 +75,11 @@ impl AdvertisedService {
     /// A name of our own: were it Avahi's, Avahi would rename the machine, and our goodbye would
     /// take the machine's address records away.
     fn dns_host(&self) -> String {
-        format!("{}-{}.local.", self.plain_host(), self.advert.id)
+        format!("{}-{}.local.", self.plain_host(), self.id)
     }
 
     fn subtype(&self) -> Option<String> {
-        self.advert.cc.as_ref().and_then(|cc| cc.subtype())
+        self.advert.as_ref()?.cc.as_ref().and_then(|cc| cc.subtype())
     }
 
     fn service_type(&self) -> String {
@@ -113,7 +116,7 @@ impl AdvertisedService {
     }
 
     fn record(&self, probe: Probe) -> Result<ServiceInfo, Error> {
-        let txt = encode(&self.advert);
+        let txt = self.advert.as_ref().map(encode).unwrap_or_default();
         let info = ServiceInfo::new(
             &self.service_type(),
             &self.instance(),
@@ -143,12 +146,14 @@ enum Probe {
     Skip,
 }
 
+#[derive(Debug)]
 enum Request {
     Update(Advert),
     Withdraw(oneshot::Sender<()>),
 }
 
 /// Advertises this machine until it is withdrawn or dropped.
+#[derive(Debug)]
 pub(crate) struct Advertiser {
     requests: mpsc::Sender<Request>,
 }
@@ -250,15 +255,14 @@ impl Responder {
     }
 
     async fn update(&mut self, advert: Advert) {
-        if advert == self.service.advert {
+        if Some(&advert) == self.service.advert.as_ref() {
             return;
         }
-        let names = (self.service.subtype(), self.service.advert.id);
-        let fullname = self.fullname();
-        self.service.advert = advert;
-        if names != (self.service.subtype(), self.service.advert.id) {
+        let subtype = self.service.subtype();
+        self.service.advert = Some(advert);
+        if subtype.is_some() && subtype != self.service.subtype() {
             // Others keep a sub-type for 75 minutes unless it is taken back.
-            self.say_goodbye(&fullname).await;
+            self.say_goodbye(&self.fullname()).await;
         }
         self.announce().await;
         self.next_announcement = Instant::now() + SECOND_ANNOUNCEMENT;
@@ -373,7 +377,6 @@ fn responder_error(error: mdns_sd::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::node::NodeId;
     use crate::fingerprint::inventory::DefaultCompiler;
 
     fn service(host: &str) -> AdvertisedService {
@@ -390,7 +393,9 @@ mod tests {
             compilers: Vec::new(),
         };
         let filter: AddressFilter = Arc::new(|_, _| true);
-        AdvertisedService { host: host.into(), port: 1, advert, reach: Reach::Lan, filter }
+        let id = advert.id;
+        let advert = Some(advert);
+        AdvertisedService { host: host.into(), port: 1, id, advert, reach: Reach::Lan, filter }
     }
 
     #[test]
@@ -416,7 +421,7 @@ mod tests {
     fn subtype_stands_before_the_type() {
         let mut service = service("h1");
         assert_eq!(service.service_type(), "_x86-64-linux-gnu--12._sub._distcc._tcp.local.");
-        service.advert.cc = None;
+        service.advert = None;
         assert_eq!(service.service_type(), SERVICE_TYPE);
     }
 

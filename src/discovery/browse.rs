@@ -471,7 +471,8 @@ mod tests {
         AdvertisedService {
             host: "Unit.example".to_owned(),
             port: 3632,
-            advert,
+            id: advert.id,
+            advert: Some(advert),
             reach: Reach::ThisMachine,
             filter: Arc::new(|addr, _| addr.is_ipv4()),
         }
@@ -511,7 +512,7 @@ mod tests {
         let addrs: Vec<SocketAddr> = peer.addrs.iter().map(|heard| heard.addr).collect();
         assert_eq!(addrs, ["127.0.0.1:3632".parse().unwrap()]);
 
-        advertiser.update(service(0x0abc_def0, 7).advert).await;
+        advertiser.update(service(0x0abc_def0, 7).advert.unwrap()).await;
         wait_for(&mut heard, |event| says_jobs(event, 7)).await;
 
         advertiser.withdraw().await;

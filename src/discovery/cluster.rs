@@ -2,7 +2,9 @@
 //!
 //! A node is one daemon, however many instances, host names, interfaces and addresses it is heard
 //! under: ours are told apart by (id, port), stock ones, which have no id, by (instance, host,
-//! port). What is heard can be forged, so a goodbye only makes a node [suspect](Node::is_suspect);
+//! port). Where one id is heard of two hosts without a common address, that may be a cloned machine,
+//! so both are nodes and both are asked; that they are one daemon is told by their answers, which
+//! the caller compares. What is heard can be forged, so a goodbye only makes a node [suspect](Node::is_suspect);
 //! whether it is there is learned by asking it, and the caller says what came of that.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,7 +35,7 @@ pub(crate) enum NodeKey {
         id: NodeId,
         /// TCP port.
         port: u16,
-        /// The host name of a second machine that has the same id, a clone of the first.
+        /// The host name of a second machine with the same id, unless both turn out to be one.
         twin: Option<String>,
     },
     /// A daemon that advertises no id.
@@ -65,8 +67,8 @@ pub(crate) enum Change {
 pub(crate) struct Node {
     /// In the order first heard; never empty.
     sightings: Vec<Sighting>,
-    /// Addresses that answered when last asked, with the daemon's generation if it told.
-    answers: BTreeMap<SocketAddr, Option<u64>>,
+    /// Addresses that answered when last asked.
+    answers: BTreeSet<SocketAddr>,
     first_heard: Instant,
     suspect_since: Option<Instant>,
 }
@@ -82,7 +84,7 @@ struct Sighting {
 impl Node {
     fn new(now: Instant, peer: HeardPeer) -> Self {
         let sightings = vec![Sighting { peer, live: true }];
-        Self { sightings, answers: BTreeMap::new(), first_heard: now, suspect_since: None }
+        Self { sightings, answers: BTreeSet::new(), first_heard: now, suspect_since: None }
     }
 
     /// Where to reach it, the best address first: one that answered, then IPv4, then IPv6, and
@@ -92,7 +94,7 @@ impl Node {
         let all: BTreeSet<&HeardAddr> = all.collect();
         let mut addrs: Vec<HeardAddr> = all.into_iter().cloned().collect();
         let rank = |heard: &HeardAddr| {
-            let silent = !self.answers.contains_key(&heard.addr);
+            let silent = !self.answers.contains(&heard.addr);
             (silent, is_link_local_v6(heard.addr.ip()), heard.addr.is_ipv6())
         };
         addrs.sort_by_key(rank);
@@ -174,67 +176,26 @@ impl Node {
         true
     }
 
-    /// Drops what is out of date, but for a machine of another name and other addresses that did
-    /// answer: it may be a clone.
+    /// Drops what is out of date.
     fn prune(&mut self) {
-        let live = self.sightings.iter().filter(|seen| seen.live);
-        let live: BTreeSet<SocketAddr> = live.flat_map(Sighting::socket_addrs).collect();
-        let hosts: BTreeSet<String> = self.live_hosts();
-        let answers = &self.answers;
-        self.sightings.retain(|seen| {
-            seen.live
-                || !hosts.contains(&seen.peer.host)
-                    && seen.socket_addrs().all(|addr| !live.contains(&addr))
-                    && seen.socket_addrs().any(|addr| answers.contains_key(&addr))
-        });
+        self.sightings.retain(|seen| seen.live);
         while self.sightings.len() > MAX_SIGHTINGS {
             self.sightings.remove(0);
         }
         let known: BTreeSet<SocketAddr> =
             self.sightings.iter().flat_map(Sighting::socket_addrs).collect();
-        self.answers.retain(|addr, _| known.contains(addr));
+        self.answers.retain(|addr| known.contains(addr));
     }
 
-    fn live_hosts(&self) -> BTreeSet<String> {
-        let live = self.sightings.iter().filter(|seen| seen.live);
-        live.map(|seen| seen.peer.host.clone()).collect()
-    }
-
-    /// The host name under which another machine with the same id answers, if there is one: other
-    /// addresses than the first host's, and not the same run of the daemon.
-    fn twin(&self) -> Option<String> {
-        let first = &self.sightings.first()?.peer.host;
-        let generations = |host: &str| -> Vec<Option<u64>> {
-            let of_host = self.addrs_of(host);
-            let answers = of_host.iter().filter_map(|addr| self.answers.get(addr));
-            answers.copied().collect()
+    /// May this be another machine than the node's, with the same id? A daemon that has gone may
+    /// have come back under another name and address.
+    fn is_apart_from(&self, peer: &HeardPeer) -> bool {
+        let is_there = self.is_live() || self.has_answered();
+        let shares = |seen: &Sighting| {
+            seen.peer.host == peer.host
+                || seen.socket_addrs().any(|addr| peer.addrs.iter().any(|heard| heard.addr == addr))
         };
-        let mine = generations(first);
-        if mine.is_empty() {
-            return None;
-        }
-        self.sightings.iter().map(|seen| &seen.peer.host).find_map(|host| {
-            let theirs = generations(host);
-            let apart = host != first && self.addrs_of(host).is_disjoint(&self.addrs_of(first));
-            let same_run = theirs.iter().any(|run| run.is_some() && mine.contains(run));
-            (apart && !theirs.is_empty() && !same_run).then(|| host.clone())
-        })
-    }
-
-    fn addrs_of(&self, host: &str) -> BTreeSet<SocketAddr> {
-        let of_host = self.sightings.iter().filter(|seen| seen.peer.host == host);
-        of_host.flat_map(Sighting::socket_addrs).collect()
-    }
-
-    /// Takes the machine of this host name out of the node.
-    fn split(&mut self, host: &str) -> Self {
-        let of_host = |seen: &mut Sighting| seen.peer.host == host;
-        let sightings: Vec<Sighting> = self.sightings.extract_if(.., of_host).collect();
-        let addrs: BTreeSet<SocketAddr> =
-            sightings.iter().flat_map(Sighting::socket_addrs).collect();
-        let answers: BTreeMap<SocketAddr, Option<u64>> =
-            self.answers.extract_if(.., |addr, _| addrs.contains(addr)).collect();
-        Self { sightings, answers, first_heard: self.first_heard, suspect_since: None }
+        is_there && !self.sightings.iter().any(shares)
     }
 }
 
@@ -259,28 +220,19 @@ impl Cluster {
         }
     }
 
-    /// The daemon at this address of the node answered. `generation` is that of its hello, if it
-    /// speaks ours: it tells one machine with two names from two machines with one id.
-    pub(crate) fn answered(
-        &mut self,
-        now: Instant,
-        key: &NodeKey,
-        addr: SocketAddr,
-        generation: Option<u64>,
-    ) -> Vec<Change> {
+    /// The daemon at this address of the node answered.
+    pub(crate) fn answered(&mut self, key: &NodeKey, addr: SocketAddr) -> Vec<Change> {
         let Some(node) = self.nodes.get_mut(key) else { return Vec::new() };
         let before = node.addrs();
         if before.iter().all(|heard| heard.addr != addr) {
             return Vec::new();
         }
-        node.answers.insert(addr, generation);
+        node.answers.insert(addr);
         let forgiven = node.suspect_since.take().is_some();
-        let mut changes = self.split_twins(now, key);
-        let changed = |node: &Node| forgiven || node.addrs() != before;
-        if self.nodes.get(key).is_some_and(changed) {
-            changes.insert(0, Change::Updated(key.clone()));
+        if !forgiven && node.addrs() == before {
+            return Vec::new();
         }
-        changes
+        vec![Change::Updated(key.clone())]
     }
 
     /// Nothing answers at this address of the node any more. One that said goodbye and answered
@@ -404,10 +356,9 @@ impl Cluster {
             return NodeKey::Stock { instance: peer.instance.clone(), host, port };
         };
         let twin = NodeKey::Ours { id, port, twin: Some(host) };
-        if self.nodes.contains_key(&twin) {
-            return twin;
-        }
-        NodeKey::Ours { id, port, twin: None }
+        let first = NodeKey::Ours { id, port, twin: None };
+        let is_apart = || self.nodes.get(&first).is_some_and(|node| node.is_apart_from(peer));
+        if self.nodes.contains_key(&twin) || is_apart() { twin } else { first }
     }
 
     fn txt_of(&self, peer: &HeardPeer) -> Option<HeardTxt> {
@@ -417,25 +368,6 @@ impl Cluster {
         };
         let mut sightings = self.nodes.values().flat_map(|node| &node.sightings);
         sightings.find(known).map(|seen| seen.peer.txt.clone())
-    }
-
-    fn split_twins(&mut self, now: Instant, key: &NodeKey) -> Vec<Change> {
-        let NodeKey::Ours { id, port, twin: None } = *key else { return Vec::new() };
-        let mut changes = Vec::new();
-        while let Some(node) = self.nodes.get_mut(key)
-            && let Some(host) = node.twin()
-        {
-            let second = node.split(&host);
-            changes.push(Change::Updated(key.clone()));
-            if !node.is_live() {
-                node.suspect_since.get_or_insert(now);
-                changes.push(Change::Suspect(key.clone()));
-            }
-            let twin = NodeKey::Ours { id, port, twin: Some(host) };
-            self.nodes.insert(twin.clone(), second);
-            changes.push(Change::Added(twin));
-        }
-        changes
     }
 
     /// Who has to go when the table is full: a suspect, or the one longest known that never

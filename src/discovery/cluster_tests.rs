@@ -51,8 +51,8 @@ impl Lab {
         self.cluster.heard(self.now, Heard::Gone { instance: instance.to_owned() })
     }
 
-    fn answered(&mut self, key: &NodeKey, at: &str, generation: Option<u64>) -> Vec<Change> {
-        self.cluster.answered(self.now, key, addr(at), generation)
+    fn answered(&mut self, key: &NodeKey, at: &str) -> Vec<Change> {
+        self.cluster.answered(key, addr(at))
     }
 
     fn silent(&mut self, key: &NodeKey, at: &str) -> Vec<Change> {
@@ -98,10 +98,10 @@ fn link_local_comes_last_and_what_answers_first() {
     let sorted = ["10.77.0.1:3632", "10.77.0.9:3632", "[fd77::1]:3632", "[fe80::1%2]:3632"];
     assert_eq!(lab.addrs(&ours(1)), sorted);
     let updated = [Change::Updated(ours(1))];
-    assert_eq!(lab.answered(&ours(1), "[fd77::1]:3632", None), updated);
+    assert_eq!(lab.answered(&ours(1), "[fd77::1]:3632"), updated);
     assert_eq!(lab.addrs(&ours(1))[0], "[fd77::1]:3632");
-    assert_eq!(lab.answered(&ours(1), "[fd77::1]:3632", None), []);
-    assert_eq!(lab.answered(&ours(1), "10.9.9.9:3632", None), []);
+    assert_eq!(lab.answered(&ours(1), "[fd77::1]:3632"), []);
+    assert_eq!(lab.answered(&ours(1), "10.9.9.9:3632"), []);
     assert_eq!(lab.silent(&ours(1), "[fd77::1]:3632"), updated);
     assert_eq!(lab.addrs(&ours(1)), sorted);
 }
@@ -117,7 +117,7 @@ fn goodbye_makes_suspect_and_only_silence_removes() {
     assert_eq!(lab.cluster.forget(lab.now, &ours(1)), []);
     lab.now += GRACE;
     // It answers: the goodbye was forged.
-    assert_eq!(lab.answered(&ours(1), "10.77.0.1:3632", None), [Change::Updated(ours(1))]);
+    assert_eq!(lab.answered(&ours(1), "10.77.0.1:3632"), [Change::Updated(ours(1))]);
     assert_eq!(lab.cluster.forget(lab.now, &ours(1)), []);
     // It answers no longer, and nobody says goodbye for it again.
     assert_eq!(lab.silent(&ours(1), "10.77.0.1:3632"), [Change::Suspect(ours(1))]);
@@ -157,38 +157,40 @@ fn empty_record_is_not_yet_a_node_and_changes_none() {
 fn renamed_host_stays_one_node() {
     let mut lab = Lab::new();
     lab.up(peer("a", "h1-1", Some(1), &["10.77.0.1:3632"]));
-    lab.answered(&ours(1), "10.77.0.1:3632", Some(7));
+    lab.answered(&ours(1), "10.77.0.1:3632");
     let renamed = peer("a", "h1-1-2", Some(1), &["10.77.0.1:3632", "10.77.0.5:3632"]);
     assert_eq!(lab.up(renamed), [Change::Updated(ours(1))]);
-    assert_eq!(lab.answered(&ours(1), "10.77.0.5:3632", None), []);
+    assert_eq!(lab.answered(&ours(1), "10.77.0.5:3632"), []);
     assert_eq!(lab.cluster.iter().count(), 1);
     assert_eq!(lab.cluster.get(&ours(1)).unwrap().host(), "h1-1-2");
 }
 
 #[test]
-fn clone_that_answers_becomes_a_second_node() {
+fn clones_are_nodes_of_their_own() {
     let mut lab = Lab::new();
+    let second = twin(1, "vm-1-2");
     lab.up(peer("vm", "vm-1", Some(1), &["10.77.0.1:3632"]));
-    lab.up(peer("vm (2)", "vm-1-2", Some(1), &["10.77.0.2:3632"]));
-    assert_eq!(lab.cluster.iter().count(), 1);
-    assert_eq!(lab.answered(&ours(1), "10.77.0.1:3632", Some(7)), []);
-    let changes = lab.answered(&ours(1), "10.77.0.2:3632", Some(8));
-    assert!(changes.contains(&Change::Added(twin(1, "vm-1-2"))), "{changes:?}");
+    let clone = peer("vm (2)", "vm-1-2", Some(1), &["10.77.0.2:3632"]);
+    assert_eq!(lab.up(clone.clone()), [Change::Added(second.clone())]);
     assert_eq!(lab.addrs(&ours(1)), ["10.77.0.1:3632"]);
-    assert_eq!(lab.addrs(&twin(1, "vm-1-2")), ["10.77.0.2:3632"]);
+    assert_eq!(lab.addrs(&second), ["10.77.0.2:3632"]);
     // Each goes its own way from now on.
-    assert_eq!(lab.up(peer("vm (2)", "vm-1-2", Some(1), &["10.77.0.2:3632"])), []);
-    assert_eq!(lab.gone("vm (2)"), [Change::Suspect(twin(1, "vm-1-2"))]);
-    assert!(!lab.cluster.get(&ours(1)).unwrap().is_suspect());
+    assert_eq!(lab.up(clone), []);
+    assert_eq!(lab.gone("vm"), [Change::Suspect(ours(1))]);
+    assert!(!lab.cluster.get(&second).unwrap().is_suspect());
+    lab.now += GRACE;
+    assert_eq!(lab.cluster.forget(lab.now, &ours(1)), [Change::Removed(ours(1))]);
+    assert_eq!(lab.addrs(&second), ["10.77.0.2:3632"]);
 }
 
 #[test]
-fn one_run_of_one_daemon_is_not_taken_for_a_clone() {
+fn machine_that_comes_back_under_another_name_and_address_is_no_clone() {
     let mut lab = Lab::new();
-    lab.up(peer("a", "h1-1", Some(1), &["10.77.0.1:3632"]));
-    lab.up(peer("a (2)", "h1-1-2", Some(1), &["10.78.0.1:3632@eth1"]));
-    lab.answered(&ours(1), "10.77.0.1:3632", Some(7));
-    lab.answered(&ours(1), "10.78.0.1:3632", Some(7));
+    lab.up(peer("old", "old-1", Some(1), &["10.77.0.1:3632"]));
+    lab.gone("old");
+    let back = peer("new", "new-1", Some(1), &["10.77.0.9:3632"]);
+    assert_eq!(lab.up(back), [Change::Updated(ours(1))]);
+    assert_eq!(lab.addrs(&ours(1)), ["10.77.0.9:3632"]);
     assert_eq!(lab.cluster.iter().count(), 1);
 }
 
@@ -196,14 +198,15 @@ fn one_run_of_one_daemon_is_not_taken_for_a_clone() {
 fn host_that_answered_survives_another_in_its_name() {
     let mut lab = Lab::new();
     lab.up(peer("a", "h1", Some(1), &["10.77.0.1:3632"]));
-    lab.answered(&ours(1), "10.77.0.1:3632", Some(7));
-    // Same instance, same id, another host and address: a clone, or an impostor.
-    lab.up(peer("a", "evil", Some(1), &["10.77.0.66:3632"]));
-    assert_eq!(lab.addrs(&ours(1)), ["10.77.0.1:3632", "10.77.0.66:3632"]);
-    lab.answered(&ours(1), "10.77.0.66:3632", None);
+    lab.answered(&ours(1), "10.77.0.1:3632");
+    // Same instance, same id, another host and address: a clone, or an impostor. The former is
+    // asked, not dropped.
+    let changes = lab.up(peer("a", "evil", Some(1), &["10.77.0.66:3632"]));
+    assert_eq!(changes, [Change::Suspect(ours(1)), Change::Added(twin(1, "evil"))]);
+    lab.answered(&ours(1), "10.77.0.1:3632");
     assert_eq!(lab.addrs(&ours(1)), ["10.77.0.1:3632"]);
     assert_eq!(lab.addrs(&twin(1, "evil")), ["10.77.0.66:3632"]);
-    // Same instance, another id: the former is asked, not dropped.
+    // Same instance, another id.
     lab.up(peer("a", "h1", Some(1), &["10.77.0.1:3632"]));
     let changes = lab.up(peer("a", "evil2", Some(2), &["10.77.0.67:3632"]));
     assert_eq!(changes, [Change::Suspect(ours(1)), Change::Added(ours(2))]);
@@ -213,7 +216,7 @@ fn host_that_answered_survives_another_in_its_name() {
 fn flood_passes_through_and_those_who_answer_stay() {
     let mut lab = Lab::new();
     lab.up(peer("real", "real", Some(1), &["10.77.0.1:3632"]));
-    lab.answered(&ours(1), "10.77.0.1:3632", None);
+    lab.answered(&ours(1), "10.77.0.1:3632");
     for number in 0..2000 {
         lab.now += Duration::from_millis(1);
         lab.up(peer(&format!("f{number}"), "f", Some(1000 + number), &["10.77.0.2:3632"]));
@@ -228,7 +231,7 @@ fn flood_passes_through_and_those_who_answer_stay() {
 enum Step {
     Up { instance: u8, host: u8, id: Option<u8>, addr: u8, empty: bool },
     Gone { instance: u8 },
-    Answered { node: usize, addr: usize, generation: Option<u8> },
+    Answered { node: usize, addr: usize },
     Silent { node: usize, addr: usize },
     Forget { node: usize },
     Wait,
@@ -241,9 +244,7 @@ fn step() -> impl Strategy<Value = Step> {
             Step::Up { instance, host, id, addr, empty: empty && addr == 1 }
         }),
         2 => (0..4u8).prop_map(|instance| Step::Gone { instance }),
-        3 => (0..8usize, 0..4usize, proptest::option::of(0..2u8)).prop_map(
-            |(node, addr, generation)| Step::Answered { node, addr, generation }
-        ),
+        3 => (0..8usize, 0..4usize).prop_map(|(node, addr)| Step::Answered { node, addr }),
         1 => (0..8usize, 0..4usize).prop_map(|(node, addr)| Step::Silent { node, addr }),
         2 => (0..8usize).prop_map(|node| Step::Forget { node }),
         2 => Just(Step::Wait),
@@ -270,9 +271,9 @@ fn play(lab: &mut Lab, step: Step) -> Vec<Change> {
             lab.up(peer)
         }
         Step::Gone { instance } => lab.gone(&format!("i{instance}")),
-        Step::Answered { node, addr, generation } => {
+        Step::Answered { node, addr } => {
             let Some((key, addr)) = pick(lab, node, addr) else { return Vec::new() };
-            lab.cluster.answered(lab.now, &key, addr, generation.map(u64::from))
+            lab.cluster.answered(&key, addr)
         }
         Step::Silent { node, addr } => {
             let Some((key, addr)) = pick(lab, node, addr) else { return Vec::new() };

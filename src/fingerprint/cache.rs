@@ -5,12 +5,16 @@
 //! with what the others have written meanwhile; a reader sees one or the other. A file that cannot
 //! be read, is damaged or of another version counts as empty.
 
+use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::fmt::{self, Display, Formatter};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -98,15 +102,54 @@ impl ToolchainCache {
         self.changed = true;
     }
 
-    /// From memory, else by asking the compiler ([`probe::probe_local`]). Blocks; nothing is written
-    /// to disk before [`Self::save`].
-    pub(crate) fn probe(&mut self, path: &Path, search_path: &OsStr) -> Result<Probed, ProbeError> {
-        if let Some(probed) = self.lookup(path, search_path) {
-            return Ok(probed);
+    /// From memory, else by asking the compilers ([`probe::probe_local`]), a few at a time. When
+    /// nobody has answered for `patience`, the rest stays without an answer, unless nobody has one.
+    /// The first ones are asked first. Blocks;
+    /// nothing is written to disk before [`Self::save`].
+    pub(super) fn probe_all(
+        &mut self,
+        paths: &[PathBuf],
+        search_path: &OsStr,
+        patience: Option<Duration>,
+    ) -> Vec<Option<Result<Probed, ProbeError>>> {
+        let mut answers: Vec<_> =
+            paths.iter().map(|path| self.lookup(path, search_path).map(Ok)).collect();
+        let unknown = (0..paths.len()).filter(|at| answers[*at].is_none());
+        let unknown: VecDeque<usize> = unknown.collect();
+        let mut n_left = unknown.len();
+        let waiting = Arc::new(Mutex::new(unknown));
+        let (told, answered) = mpsc::channel();
+        for _ in 0..n_left.min(thread::available_parallelism().map_or(2, usize::from).max(2)) {
+            let (waiting, told) = (Arc::clone(&waiting), told.clone());
+            let (paths, search_path) = (paths.to_vec(), search_path.to_owned());
+            let mut digests = self.digests.clone();
+            thread::spawn(move || {
+                let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+                while let Some(at) = next() {
+                    let probed = probe::probe(&paths[at], &search_path, &mut digests);
+                    // Nobody listens when the patience is over.
+                    if told.send((at, probed, digests.clone())).is_err() {
+                        return;
+                    }
+                }
+            });
         }
-        let probed = probe::probe(path, search_path, &mut self.digests)?;
-        self.insert(path, search_path, &probed);
-        Ok(probed)
+        drop(told);
+        while n_left > 0 {
+            let is_any = answers.iter().flatten().any(Result::is_ok);
+            let answer = match patience.filter(|_| is_any) {
+                Some(patience) => answered.recv_timeout(patience).ok(),
+                None => answered.recv().ok(),
+            };
+            let Some((at, probed, digests)) = answer else { break };
+            if let Ok(probed) = &probed {
+                self.insert(&paths[at], search_path, probed);
+            }
+            digests.iter().for_each(|(id, sha256)| self.digests.learn(*id, *sha256));
+            answers[at] = Some(probed);
+            n_left -= 1;
+        }
+        answers
     }
 
     /// Writes what is new, if anything is.
@@ -284,6 +327,13 @@ mod tests {
 
     use super::super::testing::{Shelf, installed};
     use super::*;
+
+    impl ToolchainCache {
+        fn probe(&mut self, path: &Path, search_path: &OsStr) -> Result<Probed, ProbeError> {
+            let mut answers = self.probe_all(&[path.to_owned()], search_path, None);
+            answers.remove(0).expect("it is waited for")
+        }
+    }
 
     /// A compiler of an unknown kind that counts how often it is run.
     fn counting(shelf: &Shelf, body: &str) -> PathBuf {

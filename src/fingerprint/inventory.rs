@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::cache::ToolchainCache;
 use super::files::{self, Stamp};
@@ -39,39 +40,46 @@ pub(crate) struct Survey {
     pub(crate) found: Vec<Found>,
     /// Files with a compiler's name that cannot be used, and why.
     pub(crate) unusable: Vec<(PathBuf, ProbeError)>,
+    /// How many have not answered in time.
+    pub(crate) n_unasked: usize,
 }
 
 /// Looks for gcc, g++, cc, c++, clang, clang++ under plain, versioned and target-prefixed names in
 /// the directories of PATH, links to ccache and distcc looked through. The administrator narrows
 /// this by links in a masquerade directory, as for the original: where one is not empty, exactly the
-/// names in it are looked for. Blocks while compilers are asked.
+/// names in it are looked for. Blocks while compilers are asked, several at a time. When
+/// none has answered for `patience`, the rest is left out, unless that is all.
 pub(crate) fn survey(
-    path_dirs: &[PathBuf],
-    masquerade_dirs: &[PathBuf],
+    (path_dirs, masquerade_dirs): (&[PathBuf], &[PathBuf]),
     cache: &mut ToolchainCache,
+    patience: Option<Duration>,
 ) -> Survey {
     let dirs: Vec<PathBuf> = path_dirs.iter().filter(|dir| dir.is_absolute()).cloned().collect();
     let Ok(search_path) = std::env::join_paths(&dirs) else { return Survey::default() };
-    let mut survey = Survey::default();
-    let mut asked: Vec<(Sameness, Probed, PathBuf)> = Vec::new();
+    // Each compiler with the path that it is asked by, and the names that stand for it.
+    let mut candidates: Vec<(Sameness, PathBuf, Vec<String>)> = Vec::new();
     for name in wanted_names(&dirs, masquerade_dirs) {
         let Some(path) = files::find_compiler(OsStr::new(&name), &dirs) else { continue };
         let Some(sameness) = Sameness::of(&name, &path) else { continue };
-        let known = asked.iter().find(|(other, ..)| *other == sameness);
-        let (probed, path) = match known {
-            Some((_, probed, first)) => (probed.clone(), first.clone()),
-            None => match cache.probe(&path, &search_path) {
-                Ok(probed) => {
-                    asked.push((sameness, probed.clone(), path.clone()));
-                    (probed, path)
+        match candidates.iter_mut().find(|(known, ..)| *known == sameness) {
+            Some((_, _, names)) => names.push(name),
+            None => candidates.push((sameness, path, vec![name])),
+        }
+    }
+    candidates.sort_by_cached_key(|(_, _, names)| names.iter().map(|name| offer_order(name)).min());
+    let paths: Vec<PathBuf> = candidates.iter().map(|(_, path, _)| path.clone()).collect();
+    let answers = cache.probe_all(&paths, &search_path, patience);
+    let mut survey = Survey::default();
+    for ((_, path, names), answer) in candidates.into_iter().zip(answers) {
+        match answer {
+            Some(Ok(probed)) => {
+                for name in names {
+                    join(&mut survey.found, name, probed.clone(), path.clone());
                 }
-                Err(error) => {
-                    survey.unusable.push((path, error));
-                    continue;
-                }
-            },
-        };
-        join(&mut survey.found, name, probed, path);
+            }
+            Some(Err(error)) => survey.unusable.push((path, error)),
+            None => survey.n_unasked += 1,
+        }
     }
     for found in &mut survey.found {
         found.offered.names.sort_by_cached_key(|name| offer_order(name));
@@ -189,7 +197,7 @@ mod tests {
         masquerade_dirs: &[PathBuf],
         cache: &mut ToolchainCache,
     ) -> Vec<Found> {
-        survey(path_dirs, masquerade_dirs, cache).found
+        survey((path_dirs, masquerade_dirs), cache, None).found
     }
 
     #[test]
@@ -198,7 +206,7 @@ mod tests {
             return;
         }
         let mut cache = ToolchainCache::in_memory();
-        let survey = survey(&system_dirs(), &[], &mut cache);
+        let survey = survey((&system_dirs(), &[]), &mut cache, None);
         let found = &survey.found;
         assert!(survey.unusable.is_empty(), "{:?}", survey.unusable);
         let gcc = &found[0];
@@ -221,6 +229,25 @@ mod tests {
         all.dedup();
         assert_eq!(all.len(), count, "a name stands for one compiler");
         assert_eq!(scan(&system_dirs(), &[], &mut cache), *found);
+    }
+
+    #[test]
+    fn one_that_does_not_say_who_it_is_holds_up_nobody() {
+        let Some(gcc) = installed("gcc") else { return };
+        let shelf = Shelf::new();
+        shelf.link("gcc", &gcc);
+        shelf.script("clang", "exec sleep 1000");
+        let dirs = files::directories(&shelf.search_path());
+        let mut cache = ToolchainCache::in_memory();
+        let masquerade = Shelf::new();
+        for name in ["gcc", "clang"] {
+            masquerade.link(name, &gcc);
+        }
+        let only = [masquerade.path("")];
+        let survey = survey((&dirs, &only), &mut cache, Some(Duration::ZERO));
+        assert_eq!(survey.n_unasked, 1);
+        assert!(named(&survey.found, "gcc").is_some());
+        assert!(survey.unusable.is_empty(), "{:?}", survey.unusable);
     }
 
     #[test]
@@ -294,7 +321,7 @@ mod tests {
         let broken = "echo 'Target: x-y\ngcc version 1.2.3 (GCC)' >&2; exit 1";
         let path = shelf.script("gcc-1.2.3", broken);
         let dirs = [path.parent().unwrap().to_owned()];
-        let survey = survey(&dirs, &[], &mut ToolchainCache::in_memory());
+        let survey = survey((&dirs, &[]), &mut ToolchainCache::in_memory(), None);
         assert!(survey.found.is_empty());
         assert!(matches!(&survey.unusable[..], [(_, ProbeError::Failed { .. })]));
     }
