@@ -259,7 +259,9 @@ impl Books {
         };
         let Some(peer) = self.peers.get_mut(key) else { return false };
         let news = peer.advert != *known.txt();
-        if peer.advert.compilers != known.txt().compilers {
+        let offers = &known.txt().compilers;
+        // One more changes nothing for those that were there.
+        if peer.advert.compilers.iter().any(|former| !offers.contains(former)) {
             peer.has_changed();
         }
         // The host name of its SRV record is one of the daemon's own making, so as not to clash

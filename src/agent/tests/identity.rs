@@ -5,7 +5,6 @@ use super::farm::{Farm, SETTLED, addr, hello, up};
 use crate::agent::ask::Answer;
 use crate::agent::books::Action;
 use crate::discovery::heard::Heard;
-use crate::fingerprint::Family;
 use crate::wire::control::HelloReply;
 
 impl Farm {
@@ -46,15 +45,28 @@ fn a_clone_behind_a_tunnel_is_another_host() {
     assert_eq!(farm.sources("127.0.0.1:4000 +zeroconf"), ["hosts", "zeroconf"]);
 }
 
+/// As [`up`], with these compilers in its record.
+fn up_with(compilers: &[&str]) -> Heard {
+    let Heard::Up(mut peer) = up(2) else { unreachable!("it is up") };
+    peer.txt.compilers = compilers.iter().map(|entry| entry.parse().unwrap()).collect();
+    Heard::Up(peer)
+}
+
 #[test]
 fn a_host_whose_compilers_change_is_asked_by_every_name_before_it_gets_a_job() {
     let mut farm = Farm::settled_with_h2(SAME);
     farm.job("127.0.0.1:4000 +zeroconf");
     farm.listed_is_answered(4000, hello(2, SAME));
-    let Heard::Up(mut peer) = up(2) else { return };
-    peer.txt.compilers = vec!["gcc:11.3.0:x86_64-linux-gnu:2.40:9c1f".parse().unwrap()];
-    assert_eq!(peer.txt.compilers[0].family, Family::Gcc);
-    farm.hears(Heard::Up(peer));
+    farm.hears(up_with(&["gcc:12.2.0:x86_64-linux-gnu:2.40:0101"]));
+    farm.answer_hellos(&[(2, SAME)], &[]);
+    // One more is no reason to doubt the others.
+    let more = ["gcc:12.2.0:x86_64-linux-gnu:2.40:0101", "clang:14.0.6:x86_64-pc-linux-gnu::77aa"];
+    farm.hears(up_with(&more));
+    let job = farm.job("+zeroconf");
+    farm.placement(job);
+    farm.leaves(job);
+    farm.answer_hellos(&[(2, SAME)], &[]);
+    farm.hears(up_with(&["gcc:11.3.0:x86_64-linux-gnu:2.40:9c1f"]));
     let job = farm.job("+zeroconf");
     farm.local(job);
     let asked = farm.todo.iter().find_map(|action| match action {
