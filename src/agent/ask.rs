@@ -72,9 +72,9 @@ pub(super) enum Probed {
 
 /// The addresses of a listed host; numeric ones, with or without a scope, cost no look-up.
 pub(super) async fn resolve(host: &str, port: u16) -> Result<Vec<SocketAddr>, String> {
-    let target =
-        if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") };
-    resolved(host, RESOLVE_DEADLINE, lookup_host(&target)).await
+    // Host and port apart: of `[fe80::1%eth0]:3632` in one piece the system's resolver, which knows
+    // what a scope is, would get the brackets too.
+    resolved(host, RESOLVE_DEADLINE, lookup_host((host, port))).await
 }
 
 /// The look-up's answer within the time that it gets.

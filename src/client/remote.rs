@@ -25,6 +25,13 @@ const ALIVE_DEADLINE: Duration = Duration::from_secs(1);
 /// give the head of a request a deadline, and a preprocessor may take longer.
 const STALE_AFTER: Duration = Duration::from_secs(3);
 
+/// After so long without a word the kernel is made to ask whether the host is still there, and from
+/// then on as often. The host may be there while this connection is dead: it got another address,
+/// or a router on the way forgot it. Only the connection itself tells.
+const CHECK_EVERY: Duration = Duration::from_secs(2);
+/// It is not there if it left so many packets in a row unanswered.
+const MAX_UNANSWERED: u8 = 4;
+
 /// What may fail, for people.
 const SENDING: &str = "sending";
 const WAITING: &str = "waiting for the answer";
@@ -229,14 +236,35 @@ impl Talk<'_, '_> {
     }
 
     fn wait(&mut self, wanted: PollFlags, during: &'static str) -> Result<(), HostFailure> {
-        match self.watch.wait(&[(self.stream.as_fd(), wanted)], self.stall) {
-            Ok(_) => Ok(()),
-            Err(Interruption::Recalled(reason)) => Err(HostFailure::Lost(reason)),
-            Err(Interruption::Late) => {
-                let error = io::Error::from(io::ErrorKind::TimedOut);
-                Err(HostFailure::Broken { during, error })
-            }
-            Err(Interruption::Io(error)) => Err(HostFailure::Broken { during, error }),
+        let mut left = self.stall;
+        loop {
+            let patience = left.min(CHECK_EVERY);
+            let error = match self.watch.wait(&[(self.stream.as_fd(), wanted)], patience) {
+                Ok(_) => return Ok(()),
+                Err(Interruption::Recalled(reason)) => return Err(HostFailure::Lost(reason)),
+                Err(Interruption::Late) if left > patience => {
+                    left -= patience;
+                    match self.check() {
+                        Ok(()) => continue,
+                        Err(error) => error,
+                    }
+                }
+                Err(Interruption::Late) => io::ErrorKind::TimedOut.into(),
+                Err(Interruption::Io(error)) => error,
+            };
+            return Err(HostFailure::Broken { during, error });
+        }
+    }
+
+    /// Is the other end still there? Costs quick jobs nothing.
+    fn check(&self) -> io::Result<()> {
+        tcp::keep_asking(self.stream, CHECK_EVERY)?;
+        match tcp::unanswered(self.stream)? {
+            0..MAX_UNANSWERED => Ok(()),
+            n => Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                format!("the host left {n} packets unanswered"),
+            )),
         }
     }
 }

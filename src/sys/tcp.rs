@@ -1,12 +1,16 @@
-//! What the kernel knows of a TCP connection (`TCP_INFO`, linux/tcp.h).
+//! What the kernel knows of a TCP connection (`TCP_INFO`, linux/tcp.h), and finds out when asked.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 
 use nix::libc;
+use socket2::{SockRef, TcpKeepalive};
 
-/// Where `struct tcp_info` has these numbers of 64 bits. It only ever grows at its end.
+/// Where `struct tcp_info` has these numbers of 8 bits, and these of 64. It only ever grows at its
+/// end.
+const RETRANSMITS: usize = 2;
+const PROBES: usize = 3;
 const BYTES_ACKED: usize = 120;
 const DELIVERY_RATE: usize = 160;
 const BUSY_TIME: usize = 168;
@@ -49,6 +53,31 @@ impl Sending {
 
 /// Asks about a connected socket; `None` from a kernel that does not tell.
 pub(crate) fn sending(socket: &impl AsFd) -> io::Result<Option<Sending>> {
+    let (info, len) = info(socket)?;
+    Ok((len >= LEN).then(|| Sending {
+        acked: number(&info, BYTES_ACKED),
+        busy: Duration::from_micros(number(&info, BUSY_TIME)),
+        no_room: Duration::from_micros(number(&info, RWND_LIMITED)),
+        rate: number(&info, DELIVERY_RATE),
+    }))
+}
+
+/// Makes the kernel ask the other end's kernel every `interval` whether it is there, while nothing
+/// else is on its way.
+pub(crate) fn keep_asking(socket: &impl AsFd, interval: Duration) -> io::Result<()> {
+    let asking = TcpKeepalive::new().with_time(interval).with_interval(interval);
+    SockRef::from(socket).set_tcp_keepalive(&asking)
+}
+
+/// How many packets in a row the other end's kernel has left unanswered, of whatever kind. One that
+/// is there answers each, however busy its programs are.
+pub(crate) fn unanswered(socket: &impl AsFd) -> io::Result<u8> {
+    let (info, _) = info(socket)?;
+    Ok(info[RETRANSMITS].max(info[PROBES]))
+}
+
+/// The first bytes of `struct tcp_info`, and how many of them the kernel knows.
+fn info(socket: &impl AsFd) -> io::Result<([u8; LEN], usize)> {
     let mut info = [0; LEN];
     let mut len = libc::socklen_t::try_from(LEN).expect("a few hundred bytes");
     let fd = socket.as_fd().as_raw_fd();
@@ -67,13 +96,7 @@ pub(crate) fn sending(socket: &impl AsFd) -> io::Result<Option<Sending>> {
     if outcome != 0 {
         return Err(io::Error::last_os_error());
     }
-    let told = usize::try_from(len).is_ok_and(|len| len >= LEN);
-    Ok(told.then(|| Sending {
-        acked: number(&info, BYTES_ACKED),
-        busy: Duration::from_micros(number(&info, BUSY_TIME)),
-        no_room: Duration::from_micros(number(&info, RWND_LIMITED)),
-        rate: number(&info, DELIVERY_RATE),
-    }))
+    Ok((info, usize::try_from(len).unwrap_or(LEN)))
 }
 
 fn number(info: &[u8; LEN], offset: usize) -> u64 {
@@ -99,6 +122,17 @@ mod tests {
         let sending = sending(&client).unwrap().unwrap();
         // The connection's own beginning counts as one.
         assert_eq!(sending.acked, 5001);
+    }
+
+    #[test]
+    fn a_host_that_is_there_leaves_nothing_unanswered() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        // Nobody accepts, but its kernel is there.
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        client.write_all(&[7; 5000]).unwrap();
+        keep_asking(&client, Duration::from_secs(1)).unwrap();
+        assert_eq!(unanswered(&client).unwrap(), 0);
+        assert!(SockRef::from(&client).keepalive().unwrap());
     }
 
     #[test]

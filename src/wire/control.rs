@@ -15,6 +15,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use super::codec::MAX_MESSAGE;
+use super::scoped;
 
 /// The protocol version in `DIST` that asks for a hello.
 pub(crate) const HELLO_VERSION: u32 = 0xC1;
@@ -198,6 +199,7 @@ pub(crate) enum JobReport {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Transfer {
     /// The address that took the job, if it went over TCP.
+    #[serde(with = "scoped::maybe")]
     pub(crate) addr: Option<SocketAddr>,
     /// Bytes that the other end acknowledged; 0 if nothing was measured.
     pub(crate) acked: u64,
@@ -250,6 +252,7 @@ pub(crate) struct Placement {
     /// For messages and logs: the token of the host list, or `10.77.0.2:3632` of a discovered host.
     pub(crate) host: String,
     /// Numeric addresses, the best first.
+    #[serde(with = "scoped")]
     pub(crate) addrs: Vec<SocketAddr>,
     /// Protocol version 1, or 2 (LZO).
     pub(crate) protocol: u32,

@@ -17,6 +17,7 @@ pub(crate) mod limits;
 pub(crate) mod lzo;
 pub(crate) mod reply;
 pub(crate) mod request;
+mod scoped;
 pub(crate) mod token;
 
 #[cfg(test)]

@@ -31,6 +31,7 @@ mod policy_edits;
 mod policy_farm;
 mod processes;
 mod project;
+mod scenarios;
 mod stock_clients;
 mod stock_restarts;
 mod stock_servers;

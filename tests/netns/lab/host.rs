@@ -36,6 +36,7 @@ const HOST: &str = "
         echo 0 >/proc/sys/net/ipv6/conf/$conf/accept_dad
         echo 0 >/proc/sys/net/ipv6/conf/$conf/accept_ra
         echo 1 >/proc/sys/net/ipv6/conf/$conf/keep_addr_on_down
+        echo 1 >/proc/sys/net/ipv4/conf/$conf/promote_secondaries
     done";
 
 /// One machine of the lab. A directory of its own holds its `home`, `tmp`, `state`, `distcc`
@@ -168,10 +169,13 @@ impl Host {
         // What is started meanwhile by one that is not reached yet is met in the next round.
         let mut met = BTreeSet::new();
         loop {
-            let left = self.all_pids();
-            let new = left.into_iter().filter(|pid| here(pid) && met.insert(*pid));
-            if new.map(|pid| kill(pid, signal)).count() == 0 {
+            let mut new = self.all_pids();
+            new.retain(|pid| here(pid) && met.insert(*pid));
+            if new.is_empty() {
                 return;
+            }
+            for pid in new {
+                let _ = kill(pid, signal);
             }
         }
     }

@@ -208,6 +208,14 @@ impl Host {
         self.keeper.order(&format!("ip addr del {address} dev {interface}"));
     }
 
+    /// Brings a tunnel to another host up, which carries multicast too: a VPN, seen from its ends.
+    pub(crate) fn add_tunnel(&mut self, interface: &str, to: Ipv4Addr) {
+        self.keeper.order(&format!(
+            "ip link add {interface} type vxlan id 7 remote {to} dstport 4789 dev eth0 &&
+             ip link set {interface} up"
+        ));
+    }
+
     /// Sends what is for nobody near to the network's router.
     pub(crate) fn use_router(&mut self, interface: &str, net: Net) {
         let router = net.v4(ROUTER);
