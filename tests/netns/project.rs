@@ -9,7 +9,7 @@ use crate::farm::said;
 use crate::lab::{Host, wait_for};
 
 /// Only keeps a broken test from hanging: a build on a busy machine takes its time.
-pub(crate) const BUILD_DEADLINE: Duration = Duration::from_secs(300);
+pub(crate) const BUILD_DEADLINE: Duration = Duration::from_secs(540);
 
 /// The carried project in the home of a host.
 pub(crate) struct Project {
