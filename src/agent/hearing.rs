@@ -11,6 +11,7 @@ use super::remembered::{Memory, RememberedHost, RememberedName, RememberedPeer};
 use super::stock::{Meaning, StockNames};
 use crate::discovery::cluster::{Change, NodeKey};
 use crate::discovery::heard::Heard;
+use crate::discovery::interfaces::is_link_local_v6;
 use crate::discovery::networks::NetworkName;
 use crate::discovery::txt::HeardTxt;
 use crate::fingerprint::probe;
@@ -355,7 +356,9 @@ impl Books {
         names: Vec<RememberedName>,
     ) -> Option<(&NetworkName, RememberedPeer)> {
         let scene = &self.scene;
-        let mut addrs = peer.addrs.iter();
+        // A link-local address is kept without its interface's number, which is another one after
+        // a reboot.
+        let mut addrs = peer.addrs.iter().filter(|heard| !is_link_local_v6(heard.addr.ip()));
         let best = addrs.find(|heard| scene.is_on_link(heard.addr, &heard.interface))?;
         let network = &scene.network_of(&best.interface)?.name;
         let known = self.cluster.get(node)?;
