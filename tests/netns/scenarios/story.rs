@@ -21,10 +21,10 @@ const THEIRS: [&str; 4] =
 const COMPILERS: [(&str, &str); 2] = [("gcc", "/usr/bin/gcc"), ("cc", "/usr/bin/gcc")];
 /// What Debian's client makes of `gcc`.
 const FULL_NAME: (&str, &str) = ("x86_64-linux-gnu-gcc", "/usr/bin/gcc");
-/// How long the list of Debian's client is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// Between two looks at the list.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// How long Debian's client is waited for.
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two looks.
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// All networks, so that a server is of use wherever it is.
 const EVERYWHERE: [Net; 3] = [OFFICE, HOME, DESK];
 
@@ -240,15 +240,15 @@ impl Story {
 
     /// What `--show-hosts --why` says.
     #[track_caller]
-    pub(crate) fn why(&mut self) -> String {
+    fn why(&mut self) -> String {
         said(&mut self.show(&["--why"]))
     }
 
-    /// Waits until that names a host, and returns it.
+    /// Waits until that has these words, and returns it.
     #[track_caller]
-    pub(crate) fn until_why(&mut self, host: &str) -> String {
-        wait_for(&format!("{host} to be heard of"), DEADLINE, || {
-            Some(self.why()).filter(|why| why.contains(host))
+    pub(crate) fn until_why(&mut self, words: &str) -> String {
+        wait_for(&format!("{words:?} in --show-hosts --why"), DEADLINE, || {
+            Some(self.why()).filter(|why| why.contains(words))
         })
     }
 

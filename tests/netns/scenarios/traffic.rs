@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use super::story::Programs;
+use super::story::{LOOK_EVERY, PATIENCE, Programs};
 use crate::farm::{DEADLINE, said, text};
 use crate::lab::{Host, wait_for};
 
@@ -46,6 +46,7 @@ struct Record {
 
 /// The build. It ends with [`Traffic::stop`].
 pub(crate) struct Traffic {
+    programs: Programs,
     record: Arc<Record>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -74,7 +75,7 @@ impl Traffic {
             })
         };
         let threads = (0..THREADS).map(worker).collect();
-        Self { record, threads }
+        Self { programs, record, threads }
     }
 
     /// All jobs so far. None of them may have failed.
@@ -86,42 +87,46 @@ impl Traffic {
         lock(&self.record.done).clone()
     }
 
-    /// Waits for a job begun after `since` that is such a one, and returns how long after `since`
-    /// it had ended.
+    /// Waits for a job begun after `since` that is such a one.
     #[track_caller]
-    pub(crate) fn until(
-        &self,
-        what: &str,
-        since: Instant,
-        is_one: impl Fn(&Done) -> bool,
-    ) -> Duration {
-        wait_for(what, DEADLINE, || {
-            let done = self.done();
-            let one = done.iter().find(|done| done.begun >= since && is_one(done))?;
-            Some(one.ended - since)
-        })
+    pub(crate) fn until(&self, what: &str, since: Instant, is_one: impl Fn(&Done) -> bool) {
+        self.wait(what, || self.done().iter().any(|done| done.begun >= since && is_one(done)));
     }
 
     /// Waits for a few jobs more, wherever they run.
     #[track_caller]
     pub(crate) fn until_more(&self, jobs: usize) {
         let before = self.done().len();
-        wait_for("the build to go on", DEADLINE, || {
-            (self.done().len() >= before + jobs).then_some(())
-        });
+        self.wait("the build to go on", || self.done().len() >= before + jobs);
     }
 
-    /// Ends the build, and returns all that was done.
+    /// Ends the build, and returns all that was done. Jobs of Debian's client that hang are left.
     #[track_caller]
     pub(crate) fn stop(mut self) -> Vec<Done> {
         self.record.stop.store(true, Ordering::Relaxed);
-        wait_for("the build to end", DEADLINE, || {
-            self.threads.iter().all(JoinHandle::is_finished).then_some(())
-        });
-        for thread in self.threads.drain(..) {
+        self.wait("the build to end", || self.threads.iter().all(JoinHandle::is_finished));
+        for thread in self.threads.drain(..).filter(JoinHandle::is_finished) {
             thread.join().expect("workers write down what fails");
         }
         self.done()
+    }
+
+    /// With Debian's client not for ever, and in vain without harm.
+    #[track_caller]
+    fn wait(&self, what: &str, mut is_there: impl FnMut() -> bool) {
+        match self.programs {
+            Programs::Ours => wait_for(what, DEADLINE, || is_there().then_some(())),
+            Programs::Theirs => {
+                let began = Instant::now();
+                while !is_there() {
+                    if began.elapsed() > PATIENCE {
+                        eprintln!("{:?} | waited {PATIENCE:?} in vain for {what}", self.programs);
+                        return;
+                    }
+                    thread::sleep(LOOK_EVERY);
+                }
+            }
+        }
     }
 }
 
