@@ -15,6 +15,8 @@ mod families;
 mod farm;
 mod farm_forms;
 mod farm_mid_build;
+mod flood;
+mod forger;
 mod hostile;
 mod identity;
 mod jobs;

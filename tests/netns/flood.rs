@@ -1,0 +1,194 @@
+//! Somebody on the link lies: instances by the thousand, goodbyes and records in others' names.
+
+use std::fs;
+use std::io::Read;
+use std::net::Ipv4Addr;
+use std::process::{Child, Stdio};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use crate::farm::{
+    Compile, DEADLINE, QUICK, installed, offer_only, said, volunteer, volunteer_stock, write,
+};
+use crate::forger::{Claim, Forger};
+use crate::lab::{Host, Lab, wait_for};
+
+const COMPILERS: [(&str, &str); 2] = [("gcc", "/usr/bin/gcc"), ("cc", "/usr/bin/gcc")];
+const SERVER: &str = "/usr/bin/distccd";
+const N_FORGED: u16 = 5000;
+/// All of them take about five seconds.
+const PACE: Duration = Duration::from_millis(1);
+/// Far below what 5,000 instances would take if they were kept.
+const MAX_RESIDENT_KIB: u64 = 40 << 10;
+/// Host 4 lies, host 5 joins late.
+const LIAR: usize = 4;
+const LATE: usize = 5;
+
+/// Host 1 builds, 2 serves with ours and 3 with Debian's.
+fn lab(hosts: usize) -> Option<Lab> {
+    if !installed(&["/usr/bin/gcc", "/usr/bin/as", SERVER]) {
+        return None;
+    }
+    let mut lab = Lab::new(hosts)?;
+    for number in 2..=hosts {
+        offer_only(lab.host(number), &COMPILERS);
+    }
+    write(lab.host(1), "x.c", QUICK);
+    volunteer(lab.host(2));
+    if !lab.host(3).avahi() {
+        return None;
+    }
+    volunteer_stock(lab.host(3));
+    wait_for("both hosts", DEADLINE, || (shown(lab.host(1)) == ["h2", "h3"]).then_some(()));
+    Some(lab)
+}
+
+/// The hosts of `--show-hosts`; what is at none of their ports stands there as it is.
+fn shown(host: &Host) -> Vec<String> {
+    let screen = said(host.command("distcc").arg("--show-hosts").env("DISTCC_HOSTS", "+zeroconf"));
+    hosts_of(&screen)
+}
+
+fn hosts_of(screen: &str) -> Vec<String> {
+    let mut hosts: Vec<String> = screen.lines().map(named).collect();
+    hosts.sort();
+    // By the addresses alone, nobody can tell that a stock server is at both of them.
+    hosts.dedup();
+    hosts
+}
+
+fn named(token: &str) -> String {
+    let at = |net: String| {
+        let rest = token.strip_prefix(&net)?;
+        let (number, rest) = rest.split_at_checked(1)?;
+        let rest = rest.strip_prefix(']').unwrap_or(rest);
+        rest.starts_with(":3632/").then(|| format!("h{number}"))
+    };
+    let name = at("10.77.0.".to_owned()).or_else(|| at("[fd77::".to_owned()));
+    name.unwrap_or_else(|| token.to_owned())
+}
+
+/// One compile, which must be remote and right; how long it took.
+#[track_caller]
+fn job(host: &Host) -> Duration {
+    let began = Instant::now();
+    let job = Compile::gcc(host, "+zeroconf", "x.c", "x.o");
+    let took = began.elapsed();
+    assert!(job.was_remote(), "{}", job.log);
+    job.assert_right(host, "gcc", "x.c");
+    took
+}
+
+fn median_and_worst(mut times: Vec<Duration>) -> String {
+    times.sort();
+    format!("median {:.0?}, worst {:.0?}", times[times.len() / 2], times[times.len() - 1])
+}
+
+/// A line of what the system says of the agent.
+fn status_of_agent(host: &Host, key: &str) -> u64 {
+    let agents = host.pids("distccd");
+    assert_eq!(agents.len(), 1, "one agent is there");
+    let status = fs::read_to_string(format!("/proc/{}/status", agents[0])).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(key)).unwrap();
+    line.trim_start_matches(':').split_whitespace().next().unwrap().parse().unwrap()
+}
+
+/// Instances at addresses that nobody has, at those of real hosts, and at that of the client.
+fn flood(host: &Host) -> JoinHandle<()> {
+    let forger = Forger::on(host);
+    thread::spawn(move || {
+        for n in 0..N_FORGED {
+            let last = u8::try_from(100 + n % 150).unwrap();
+            let (addr, port) = match n % 8 {
+                0 | 1 => (last, 3632),
+                2 => (u8::try_from(LIAR).unwrap(), 1000 + n),
+                3 => (2, 10_000 + n),
+                4 => (3, 3632),
+                5 => (1, 3632),
+                6 => (u8::try_from(LATE).unwrap(), 3632),
+                _ => (last, 10_000 + n),
+            };
+            let id = format!("id={:08x}", 0xf000_0000_u32 + u32::from(n));
+            let ours = ["txtvers=1", "cpus=4", "jobs=6", &id, "feat=lzo,hello"];
+            let claim = Claim {
+                instance: &format!("distcc@forged{n}"),
+                host: &format!("forged{n}"),
+                addr: Ipv4Addr::new(10, 77, 0, addr),
+                port,
+                // Half of them say that they are ours.
+                txt: if n % 16 < 8 { &ours } else { &ours[..3] },
+            };
+            forger.announce(&claim);
+            thread::sleep(PACE);
+        }
+    })
+}
+
+/// A `--show-hosts` that runs beside the jobs.
+struct Look {
+    child: Child,
+    began: Instant,
+}
+
+impl Look {
+    fn begin(host: &Host) -> Self {
+        let mut command = host.command("distcc");
+        command.arg("--show-hosts").env("DISTCC_HOSTS", "+zeroconf").stdout(Stdio::piped());
+        Self { child: command.spawn().unwrap(), began: Instant::now() }
+    }
+
+    /// What it showed and how long that took, once it has.
+    fn ended(&mut self) -> Option<(Vec<String>, Duration)> {
+        let status = self.child.try_wait().unwrap()?;
+        assert!(status.success());
+        let mut screen = String::new();
+        self.child.stdout.take().unwrap().read_to_string(&mut screen).unwrap();
+        Some((hosts_of(&screen), self.began.elapsed()))
+    }
+}
+
+#[test]
+fn five_thousand_forged_instances_change_neither_the_list_nor_the_jobs() {
+    let Some(mut lab) = lab(5) else { return };
+    let before: Vec<Duration> = (0..20).map(|_| job(lab.host(1))).collect();
+    let resident = status_of_agent(lab.host(1), "VmRSS");
+
+    let began = Instant::now();
+    let flood = flood(lab.host(LIAR));
+    let (mut during, mut looks) = (Vec::new(), Vec::new());
+    let (mut started, mut found) = (None::<Instant>, None);
+    let mut look = Look::begin(lab.host(1));
+    while !flood.is_finished() || found.is_none() {
+        during.push(job(lab.host(1)));
+        if started.is_none() && began.elapsed() > Duration::from_secs(1) {
+            started = Some(Instant::now());
+            volunteer(lab.host(LATE));
+        }
+        if let Some((mut hosts, took)) = look.ended() {
+            looks.push(took);
+            if hosts.pop_if(|last| started.is_some() && last == "h5").is_some() && found.is_none() {
+                found = started.map(|at| at.elapsed());
+            }
+            assert_eq!(hosts, ["h2", "h3"], "{:.1?} after the flood began", began.elapsed());
+            look = Look::begin(lab.host(1));
+        }
+        assert!(began.elapsed() < DEADLINE, "the late host was never found");
+    }
+    flood.join().unwrap();
+    let flooded = began.elapsed();
+    let afterwards: Vec<Duration> = (0..20).map(|_| job(lab.host(1))).collect();
+    assert_eq!(shown(lab.host(1)), ["h2", "h3", "h5"]);
+
+    let peak = status_of_agent(lab.host(1), "VmHWM");
+    eprintln!("found {:.2?} after its daemon's start", found.unwrap());
+    eprintln!("20 jobs before: {}", median_and_worst(before));
+    eprintln!(
+        "{} jobs in the {flooded:.1?} since it began: {}",
+        during.len(),
+        median_and_worst(during)
+    );
+    eprintln!("20 jobs afterwards: {}", median_and_worst(afterwards));
+    eprintln!("{} looks at the list: {}", looks.len(), median_and_worst(looks));
+    eprintln!("memory of the agent: {resident} KiB before, at most {peak} KiB");
+    assert!(peak < MAX_RESIDENT_KIB, "the agent takes {peak} KiB");
+}
