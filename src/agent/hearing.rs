@@ -172,7 +172,7 @@ impl Books {
     pub(super) fn recollect(&mut self, now: Instant, wall: SystemTime, known: Vec<RememberedPeer>) {
         for peer in known {
             let (addr, names) = (peer.addr, peer.names.clone());
-            self.heard(now, peer.into_heard());
+            self.heard(now, [peer.into_heard()]);
             let mut peers = self.peers.values_mut().filter(|peer| peer.is_discovered());
             if let Some(peer) = peers.find(|peer| peer.addrs.iter().any(|known| known.addr == addr))
             {
@@ -196,7 +196,12 @@ impl Books {
     }
 
     /// Discovery heard something. Whether it is true, and who it is, the peer must say itself.
-    pub(super) fn heard(&mut self, now: Instant, heard: Heard) {
+    pub(super) fn heard(&mut self, now: Instant, heard: impl IntoIterator<Item = Heard>) {
+        heard.into_iter().for_each(|heard| self.take_in(now, heard));
+        self.serve_waiting(now);
+    }
+
+    fn take_in(&mut self, now: Instant, heard: Heard) {
         let announced = match &heard {
             Heard::Up(peer) => Some(peer.instance.clone()),
             Heard::Gone { .. } => None,
@@ -210,7 +215,6 @@ impl Books {
                 peer.may_answer_now(now);
             }
         }
-        self.serve_waiting(now);
     }
 
     /// Brings the discovered peers up to what the cluster has become.

@@ -40,6 +40,9 @@ use crate::wire::control::{AgentMessage, ClientMessage, CompilerQuery, NetworksO
 
 /// Events that wait for the owner; senders wait beyond that.
 const EVENTS: usize = 1024;
+/// Of what the browser has heard, so much is taken in at once: each time those who wait are judged
+/// anew, and each time clients are heard first.
+const HEARD_AT_ONCE: usize = 16;
 /// What is remembered is written this long after the last change of it.
 const REMEMBER_AFTER: Duration = Duration::from_millis(500);
 
@@ -78,7 +81,6 @@ pub(super) enum Event {
     Answered(PeerKey, Answer),
     Probed(PeerKey, String, Probed),
     Identified(CompilerQuery, Identified),
-    Heard(Heard),
     /// Links, addresses or routes have changed.
     Moved(Change),
     /// The agent's directory or socket was removed.
@@ -104,17 +106,22 @@ pub(super) async fn run(
     loop {
         owner.carry_out();
         let alarm = owner.alarm();
+        let mut heard = Vec::new();
+        // What is heard comes last: anyone on the link can say things by the thousand.
         let event = tokio::select! {
+            biased;
             event = inbox.recv() => match event {
                 Some(event) => Some(event),
                 None => break,
             },
             () = until(alarm) => None,
+            () = owner.listen(&mut heard) => None,
         };
         owner.wake();
         match event {
             Some(event) => owner.handle(event),
-            None => owner.deadline_passed(),
+            None if heard.is_empty() => owner.deadline_passed(),
+            None => owner.take_in(heard),
         }
         if owner.is_done() {
             break;
@@ -139,7 +146,7 @@ struct Owner {
     toolchains: ToolchainCache,
     answers: HashMap<ClientId, mpsc::Sender<AgentMessage>>,
     events: mpsc::Sender<Event>,
-    browser: Option<Browser>,
+    browser: Option<(Browser, mpsc::Receiver<Heard>)>,
     whereabouts: Whereabouts,
     looked_at: Instant,
     /// When what has changed of the links is looked at.
@@ -220,7 +227,7 @@ impl Owner {
         info!("this machine or process has slept");
         self.look_around(self.clock.now());
         self.books.moved(self.clock.now());
-        if let Some(browser) = &self.browser {
+        if let Some((browser, _)) = &self.browser {
             browser.ask_now();
         }
     }
@@ -255,10 +262,6 @@ impl Owner {
             Event::Answered(key, answer) => self.books.peer_answered(now, key, answer),
             Event::Probed(key, name, probed) => self.books.peer_probed(now, key, &name, probed),
             Event::Identified(query, identified) => self.identified(now, query, identified),
-            Event::Heard(heard) => {
-                self.look_around_again(now);
-                self.books.heard(now, heard);
-            }
             Event::Moved(change) => {
                 self.whereabouts.changed(&change);
                 self.moved_at.get_or_insert(now + LINKS_SETTLE);
@@ -270,6 +273,21 @@ impl Owner {
                 self.vanished = true;
             }
         }
+    }
+
+    /// Gets the next of what the browser hears.
+    async fn listen(&mut self, heard: &mut Vec<Heard>) {
+        let Some((_, browsed)) = &mut self.browser else { return future::pending().await };
+        if browsed.recv_many(heard, HEARD_AT_ONCE).await == 0 {
+            // Nothing will come any more.
+            future::pending().await
+        }
+    }
+
+    fn take_in(&mut self, heard: Vec<Heard>) {
+        let now = self.clock.now();
+        self.look_around_again(now);
+        self.books.heard(now, heard);
     }
 
     fn said(&mut self, now: Instant, id: ClientId, message: ClientMessage) {
@@ -402,16 +420,7 @@ impl Owner {
         self.whereabouts.use_networks();
         self.look_around(now);
         self.ask_those_remembered(now, &self.books.scene.network_names());
-        let (browser, mut heard) = Browser::start();
-        self.browser = Some(browser);
-        let events = self.events.clone();
-        tokio::spawn(async move {
-            while let Some(heard) = heard.recv().await {
-                if events.send(Event::Heard(heard)).await.is_err() {
-                    return;
-                }
-            }
-        });
+        self.browser = Some(Browser::start());
     }
 
     fn ask_those_remembered(&mut self, now: Instant, networks: &[String]) {
@@ -439,7 +448,7 @@ impl Owner {
             self.store_peers(now);
         }
         self.books.stands(now, scene);
-        if let Some(browser) = self.browser.as_ref().filter(|_| moved) {
+        if let Some((browser, _)) = self.browser.as_ref().filter(|_| moved) {
             browser.ask_now();
             self.ask_those_remembered(now, &names);
         }

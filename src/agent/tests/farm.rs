@@ -206,7 +206,7 @@ impl Farm {
     }
 
     pub(super) fn hears(&mut self, heard: Heard) {
-        self.books.heard(self.now, heard);
+        self.books.heard(self.now, [heard]);
         self.collect();
     }
 
