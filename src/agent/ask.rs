@@ -24,6 +24,8 @@ use crate::wire::request::{encode_request_head, encode_source};
 const RESOLVE_DEADLINE: Duration = Duration::from_secs(5);
 /// For one address; a machine on the local network that is up answers in a few milliseconds.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
+/// The same while others wait for their turn: it will have another.
+const SHORT_CONNECT_DEADLINE: Duration = Duration::from_millis(500);
 /// Between the first byte sent and the whole answer to a hello.
 const HELLO_DEADLINE: Duration = Duration::from_secs(5);
 /// For the probe job: a stock server may have to wait for one of its children.
@@ -32,6 +34,24 @@ const PROBE_DEADLINE: Duration = Duration::from_secs(20);
 const MAX_PROBE_OBJECT: usize = 1 << 20;
 /// A head start that the better address gets over the next one.
 const STAGGER: Duration = Duration::from_millis(150);
+
+/// For how long a connection is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// As long as a machine on the local network can need.
+    Full,
+    /// As long as nearly all of them need.
+    Short,
+}
+
+impl Patience {
+    fn connect_deadline(self) -> Duration {
+        match self {
+            Self::Full => CONNECT_DEADLINE,
+            Self::Short => SHORT_CONNECT_DEADLINE,
+        }
+    }
+}
 
 /// What a peer answered to a hello.
 #[derive(Debug)]
@@ -92,8 +112,8 @@ async fn resolved(
 }
 
 /// Asks the peer at one of `addrs` who it is; the first address that connects is used.
-pub(super) async fn hello(addrs: &[SocketAddr]) -> Answer {
-    let (mut stream, addr) = match connect(addrs).await {
+pub(super) async fn hello(addrs: &[SocketAddr], patience: Patience) -> Answer {
+    let (mut stream, addr) = match connect(addrs, patience).await {
         Ok(connected) => connected,
         Err(failure) => {
             let contact = if failure.refused { Contact::Refused } else { Contact::Lost };
@@ -110,7 +130,7 @@ pub(super) async fn hello(addrs: &[SocketAddr]) -> Answer {
 
 /// Runs `name -v -c` on a source of one empty line at the stock peer.
 pub(super) async fn probe(addr: SocketAddr, name: &str) -> Probed {
-    let (mut stream, _) = match connect(&[addr]).await {
+    let (mut stream, _) = match connect(&[addr], Patience::Full).await {
         Ok(connected) => connected,
         Err(failure) => return Probed::Failed(failure.reason),
     };
@@ -129,12 +149,15 @@ struct Unreachable {
     refused: bool,
 }
 
-async fn connect(addrs: &[SocketAddr]) -> Result<(TcpStream, SocketAddr), Unreachable> {
+async fn connect(
+    addrs: &[SocketAddr],
+    patience: Patience,
+) -> Result<(TcpStream, SocketAddr), Unreachable> {
     let mut attempts = JoinSet::new();
     for (position, addr) in addrs.iter().copied().enumerate() {
         attempts.spawn(async move {
             sleep(STAGGER.saturating_mul(u32::try_from(position).unwrap_or(u32::MAX))).await;
-            match timeout(CONNECT_DEADLINE, TcpStream::connect(addr)).await {
+            match timeout(patience.connect_deadline(), TcpStream::connect(addr)).await {
                 Err(_) => Err((format!("{addr}: no answer"), false)),
                 Ok(Err(e)) => {
                     let refused = e.kind() == io::ErrorKind::ConnectionRefused;

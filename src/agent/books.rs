@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Instant;
 
+use super::ask::Patience;
 use super::decide::SHOW_PATIENCE;
 use super::health::Unproven;
 use super::judge::LocalCompiler;
@@ -38,7 +39,7 @@ pub(super) enum Action {
     /// Send this to the client.
     Tell(ClientId, AgentMessage),
     /// Ask the peer who it is, at one of these addresses.
-    Hello(PeerKey, Vec<SocketAddr>),
+    Hello(PeerKey, Vec<SocketAddr>, Patience),
     /// Resolve the listed host, then ask it who it is.
     ResolveAndHello(PeerKey, String, u16),
     /// Ask the stock peer what this compiler name stands for.

@@ -356,10 +356,12 @@ impl Books {
             })
             .collect();
         self.drop_doubles(&mut columns);
-        let pending = columns
-            .iter()
-            .flatten()
-            .any(|seat| matches!(seat.judgement, Judgement::Pending { .. }));
+        // Most of a crowd are inventions, which answer to nobody.
+        let crowded = self.unproven.is_crowded();
+        let pending = columns.iter().flatten().any(|seat| {
+            matches!(seat.judgement, Judgement::Pending { .. })
+                && !(crowded && show::never_answered(self, seat))
+        });
         let settling = list.entries.contains(&HostEntry::Zeroconf) && self.is_settling(now, SETTLE);
         if patient && (identifying || pending || settling) {
             return None;

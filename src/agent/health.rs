@@ -4,15 +4,17 @@
 //! connection.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use super::ask::Contact;
+use super::ask::{Contact, Patience};
 use super::books::{Action, Books, ClientId};
 use super::decide::{SETTLE, SETTLE_OR_FAIL};
 use super::peers::{Origin, Peer, PeerKey, State};
+use crate::base::node::NodeId;
+use crate::discovery::cluster::place;
 use crate::discovery::interfaces::Interface;
-use crate::wire::control::AgentMessage;
+use crate::wire::control::{AgentMessage, HelloReply};
 
 /// For so long an answer or a job proves that a peer is there.
 const PROOF_HOLDS: Duration = Duration::from_secs(15);
@@ -26,6 +28,9 @@ const MAX_MISSES: u32 = 2;
 const MAX_UNPROVEN: usize = 32;
 /// And each of those at so many of its addresses, the best first.
 const MAX_UNPROVEN_ADDRS: usize = 4;
+
+/// So many places are told apart when it is decided whose turn it is.
+const MAX_PLACES: usize = 1024;
 
 /// What is known of a peer's life.
 #[derive(Clone, Debug, Default)]
@@ -102,9 +107,24 @@ impl Pulse {
 pub(super) struct Unproven {
     asked: HashMap<PeerKey, Vec<IpAddr>>,
     queue: Vec<PeerKey>,
+    /// Questions in vain at each place since the queue was empty.
+    in_vain: HashMap<Option<Ipv4Addr>, u32>,
 }
 
 impl Unproven {
+    /// Do more wait than can be asked at once? Then most of them are inventions.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.queue.len() > MAX_UNPROVEN
+    }
+
+    /// Nobody of use was met there.
+    fn was_in_vain(&mut self, place: Option<Ipv4Addr>) {
+        if self.in_vain.len() >= MAX_PLACES {
+            self.in_vain.clear();
+        }
+        *self.in_vain.entry(place).or_default() += 1;
+    }
+
     /// The peer is no longer known.
     pub(super) fn forget(&mut self, key: PeerKey) {
         self.queue.retain(|queued| *queued != key);
@@ -150,11 +170,11 @@ impl Books {
             self.unproven.queue.push(key);
             self.ask_unproven(now);
         } else {
-            self.ask_at_once(now, key);
+            self.ask_at_once(now, key, Patience::Full);
         }
     }
 
-    fn ask_at_once(&mut self, now: Instant, key: PeerKey) {
+    fn ask_at_once(&mut self, now: Instant, key: PeerKey, patience: Patience) {
         let Some(peer) = self.peers.get_mut(&key) else { return };
         let addrs = peer.asked_at_addrs();
         peer.pulse.asked_at = Some(now);
@@ -164,7 +184,7 @@ impl Books {
             Origin::Listed { host, port } if peer.in_use == 0 => {
                 Action::ResolveAndHello(key, host.clone(), *port)
             }
-            _ => Action::Hello(key, addrs),
+            _ => Action::Hello(key, addrs, patience),
         };
         self.actions.push(action);
     }
@@ -172,24 +192,31 @@ impl Books {
     fn ask_unproven(&mut self, now: Instant) {
         while self.unproven.asked.len() < MAX_UNPROVEN {
             let Some(position) = self.next_unproven() else { return };
+            let crowded = self.unproven.is_crowded();
             let key = self.unproven.queue.remove(position);
+            if self.unproven.queue.is_empty() {
+                self.unproven.in_vain.clear();
+            }
             let ips = self.peers.get(&key).map(unproven_ips).unwrap_or_default();
             self.unproven.asked.insert(key, ips);
-            self.ask_at_once(now, key);
+            let patience = if crowded { Patience::Short } else { Patience::Full };
+            self.ask_at_once(now, key, patience);
         }
     }
 
-    /// Of the queue, the one that was asked in vain the fewest times, and then the first. One
-    /// machine is asked by one connection at a time, however many names it is heard under.
+    /// Of the queue, the one at whose place the fewest questions were in vain, then the one that
+    /// was itself asked in vain the fewest times, and then the first. One machine is asked by one
+    /// connection at a time, however many names it is heard under.
     fn next_unproven(&self) -> Option<usize> {
-        let Unproven { asked, queue } = &self.unproven;
+        let Unproven { asked, queue, in_vain } = &self.unproven;
         let is_busy = |ip: &IpAddr| asked.values().any(|ips| ips.contains(ip));
         let waiting = queue.iter().enumerate().filter_map(|(position, key)| {
             let peer = self.peers.get(key)?;
             let free = !unproven_ips(peer).iter().any(is_busy);
-            free.then(|| (peer.failures(), position))
+            let in_vain = || in_vain.get(&unproven_place(peer)).copied().unwrap_or_default();
+            free.then(|| (in_vain(), peer.failures(), position))
         });
-        waiting.min().map(|(_, position)| position)
+        waiting.min().map(|(_, _, position)| position)
     }
 
     /// The hello under way to this peer has ended: another may be asked.
@@ -202,6 +229,20 @@ impl Books {
         }
     }
 
+    /// Takes the peer off the queue that this answer is of, although another was asked: both claim
+    /// the address, one of them falsely.
+    pub(super) fn met_instead(&mut self, addr: SocketAddr, reply: &HelloReply) -> Option<PeerKey> {
+        let queue = &self.unproven.queue;
+        let mut queued = queue.iter().filter_map(|key| self.peers.get(key));
+        let is_it = |peer: &&Peer| {
+            let claims = peer.addrs.iter().any(|heard| heard.addr == addr);
+            claims && peer.advert.id == Some(NodeId(reply.id))
+        };
+        let key = queued.find(is_it)?.key;
+        self.unproven.forget(key);
+        Some(key)
+    }
+
     /// The peer did not answer a hello.
     pub(super) fn unanswered(
         &mut self,
@@ -212,6 +253,9 @@ impl Books {
     ) {
         let in_doubt_since = self.in_doubt_since;
         let Some(peer) = self.peers.get_mut(&key) else { return };
+        if !peer.pulse.has_answered {
+            self.unproven.was_in_vain(unproven_place(peer));
+        }
         if peer.pulse.asked_at < in_doubt_since {
             // It failed while this machine slept or was elsewhere, which says nothing.
             return self.ask(now, key);
@@ -359,6 +403,10 @@ impl Books {
         let ends = ends.filter(|at| *at > now && !self.waiting.is_empty());
         checks.chain(ends).min()
     }
+}
+
+fn unproven_place(peer: &Peer) -> Option<Ipv4Addr> {
+    place(peer.addrs.iter().take(MAX_UNPROVEN_ADDRS).map(|heard| heard.addr.ip()))
 }
 
 fn unproven_ips(peer: &Peer) -> Vec<IpAddr> {

@@ -30,10 +30,13 @@ impl Books {
         let Some(peer) = self.peers.get_mut(&key) else { return };
         let before = peer.run();
         let reached = match answer {
-            Answer::Ours(_, reply) if peer.is_answered_by_another(&reply) => {
+            Answer::Ours(addr, reply) if peer.is_answered_by_another(&reply) => {
                 let reason = silence("another daemon is at its address");
                 self.unanswered(now, key, reason, Contact::Refused);
-                return self.serve_waiting(now);
+                return match self.met_instead(addr, &reply) {
+                    Some(met) => self.peer_answered(now, met, Answer::Ours(addr, reply)),
+                    None => self.serve_waiting(now),
+                };
             }
             Answer::Ours(addr, reply) => {
                 peer.reached(addr);

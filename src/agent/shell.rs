@@ -18,7 +18,7 @@ use tokio::task::{AbortHandle, spawn_blocking};
 use tokio::time::sleep_until;
 use tracing::{debug, info, warn};
 
-use super::ask::{self, Answer, Contact, Probed};
+use super::ask::{self, Answer, Contact, Patience, Probed};
 use super::books::{Action, Books, ClientId, Question};
 use super::clients;
 use super::clock::Clock;
@@ -361,12 +361,12 @@ impl Owner {
                 debug!(client = id.0, ?message, "answer");
                 self.tell(id, message);
             }
-            Action::Hello(key, addrs) => {
-                self.spawn(async move { Event::Answered(key, ask::hello(&addrs).await) });
+            Action::Hello(key, addrs, patience) => {
+                self.spawn(async move { Event::Answered(key, ask::hello(&addrs, patience).await) })
             }
             Action::ResolveAndHello(key, host, port) => self.spawn(async move {
                 let answer = match ask::resolve(&host, port).await {
-                    Ok(addrs) => ask::hello(&addrs).await,
+                    Ok(addrs) => ask::hello(&addrs, Patience::Full).await,
                     Err(reason) => Answer::Failed(reason, Contact::Lost),
                 };
                 Event::Answered(key, answer)

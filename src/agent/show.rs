@@ -48,7 +48,8 @@ pub(super) fn answer(
     }
 }
 
-fn never_answered(books: &Books, seat: &Seat) -> bool {
+/// Was it announced, and never met?
+pub(super) fn never_answered(books: &Books, seat: &Seat) -> bool {
     let Who::Peer(key, None) = &seat.who else { return false };
     books.peers.get(key).is_some_and(|peer| !peer.pulse.has_answered())
 }

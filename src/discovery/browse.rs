@@ -2,6 +2,7 @@
 //! anew now and then, and hands on what [`judge`] lets through.
 
 use std::array;
+use std::cmp::Reverse;
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -324,22 +325,26 @@ struct Instances {
 
 struct Known {
     peer: HeardPeer,
+    /// Of the question after which it was heard last, and of the one after which it was first.
     generation: u64,
+    since: u64,
 }
 
 impl Instances {
     /// An unchanged instance is handed on once per question: its reader may have given it up.
     fn up(&mut self, peer: HeardPeer) {
         let generation = self.generation;
-        if let Some(known) = self.known.get_mut(&peer.instance) {
+        let mut since = generation;
+        if let Some(known) = self.known.get(&peer.instance) {
             if known.generation == generation && known.peer == peer {
                 return;
             }
+            since = known.since;
         } else if self.known.len() >= MAX_INSTANCES && !self.forget_one() {
             return;
         }
         if self.tell(Heard::Up(peer.clone())) {
-            self.known.insert(peer.instance.clone(), Known { peer, generation });
+            self.known.insert(peer.instance.clone(), Known { peer, generation, since });
         }
     }
 
@@ -365,10 +370,12 @@ impl Instances {
     }
 
     /// Makes room in a full table: for one that was not heard since the last question, else for
-    /// any, since a flood of invented instances must not keep real ones out.
+    /// the one that was there for the fewest questions. A flood of invented instances must neither
+    /// keep real ones out nor drive out those that were there before it.
     fn forget_one(&mut self) -> bool {
-        let oldest = self.known.iter().min_by_key(|(_, known)| known.generation);
-        let Some(instance) = oldest.map(|(instance, _)| instance.clone()) else { return false };
+        let worth = |known: &Known| (known.generation, Reverse(known.since));
+        let least = self.known.iter().min_by_key(|(_, known)| worth(known));
+        let Some(instance) = least.map(|(instance, _)| instance.clone()) else { return false };
         self.known.remove(&instance);
         true
     }
@@ -454,6 +461,21 @@ mod tests {
         while instances.next().is_some() {}
         instances.up(peer("real", 1));
         assert_eq!(instances.next(), Some(Heard::Up(peer("real", 1))));
+    }
+
+    #[test]
+    fn flood_does_not_drive_out_what_was_there_before() {
+        let mut instances = Instances::default();
+        instances.up(peer("real", 1));
+        instances.generation += 1;
+        instances.up(peer("real", 1));
+        for number in 0..5000 {
+            instances.up(peer(&format!("fake{number}"), 1));
+            instances.next();
+        }
+        instances.gone("real");
+        let news: Vec<Heard> = std::iter::from_fn(|| instances.next()).collect();
+        assert!(news.contains(&Heard::Gone { instance: "real".to_owned() }));
     }
 
     fn service(id: u32, jobs: u16) -> AdvertisedService {

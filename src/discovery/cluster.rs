@@ -7,8 +7,9 @@
 //! the caller compares. What is heard can be forged, so a goodbye only makes a node [suspect](Node::is_suspect);
 //! whether it is there is learned by asking it, and the caller says what came of that.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use super::heard::{Heard, HeardAddr, HeardPeer};
@@ -101,6 +102,13 @@ impl Node {
         addrs.dedup_by_key(|heard| heard.addr);
         addrs.truncate(MAX_ADDRS);
         addrs
+    }
+
+    /// Its first IPv4 address. Of those a link has few, so inventions have to share them; of IPv6
+    /// addresses there is one for each, and whoever has no other is at the same place.
+    fn place(&self) -> Option<Ipv4Addr> {
+        let all = self.sightings.iter().flat_map(Sighting::socket_addrs);
+        place(all.map(|addr| addr.ip()))
     }
 
     /// Its host's name, for people.
@@ -203,6 +211,15 @@ impl Sighting {
     fn socket_addrs(&self) -> impl Iterator<Item = SocketAddr> {
         self.peer.addrs.iter().map(|heard| heard.addr)
     }
+}
+
+/// Where somebody with these addresses is, as far as inventions are concerned: see [`Node::place`].
+pub(crate) fn place(addrs: impl Iterator<Item = IpAddr>) -> Option<Ipv4Addr> {
+    let v4 = addrs.filter_map(|addr| match addr {
+        IpAddr::V4(v4) => Some(v4),
+        IpAddr::V6(_) => None,
+    });
+    v4.min()
 }
 
 /// All nodes heard of.
@@ -370,11 +387,18 @@ impl Cluster {
         sightings.find(known).map(|seen| seen.peer.txt.clone())
     }
 
-    /// Who has to go when the table is full: a suspect, or the one longest known that never
-    /// answered, so that a flood of inventions passes through while those who answer stay.
+    /// Who has to go when the table is full: a suspect, or of those that never answered one at the
+    /// address that most of them claim, the longest known. So a flood of inventions passes through,
+    /// while those who answer stay, and a newcomer at an address of its own does until it is asked.
     fn least_worth(&self) -> Option<NodeKey> {
-        let unproven = self.nodes.iter().filter(|(_, node)| !node.has_answered());
-        let least = unproven.min_by_key(|(_, node)| (!node.is_suspect(), node.first_heard));
+        let unproven = || self.nodes.iter().filter(|(_, node)| !node.has_answered());
+        let mut crowds: BTreeMap<Option<Ipv4Addr>, usize> = BTreeMap::new();
+        for (_, node) in unproven() {
+            *crowds.entry(node.place()).or_default() += 1;
+        }
+        let crowd = |node: &Node| crowds.get(&node.place()).copied().unwrap_or_default();
+        let worth = |node: &Node| (!node.is_suspect(), Reverse(crowd(node)), node.first_heard);
+        let least = unproven().min_by_key(|(_, node)| worth(node));
         least.map(|(key, _)| key.clone())
     }
 }

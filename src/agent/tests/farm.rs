@@ -214,7 +214,7 @@ impl Farm {
     pub(super) fn answer_hellos(&mut self, ours: &[(u8, &[(&str, &str)])], stock: &[u8]) {
         for action in std::mem::take(&mut self.todo) {
             let (key, addrs) = match action {
-                Action::Hello(key, addrs) => (key, addrs),
+                Action::Hello(key, addrs, _) => (key, addrs),
                 Action::ResolveAndHello(key, host, port) => {
                     (key, vec![SocketAddr::new(host.parse().unwrap(), port)])
                 }

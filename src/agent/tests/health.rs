@@ -35,7 +35,7 @@ fn two_stale() -> Farm {
 /// Every hello under way comes to nothing in this way.
 fn nobody_answers(farm: &mut Farm, contact: Contact) {
     for action in std::mem::take(&mut farm.todo) {
-        let Action::Hello(key, _) = action else { panic!("{action:?}") };
+        let Action::Hello(key, _, _) = action else { panic!("{action:?}") };
         let answer = Answer::Failed("no answer".to_owned(), contact);
         farm.books.peer_answered(farm.now, key, answer);
     }
@@ -283,7 +283,7 @@ fn a_flood_of_inventions_is_asked_a_few_at_a_time_and_in_nobodys_way() {
     flood(&mut farm);
     assert_eq!(farm.todo.len(), 32);
     let at_h2 = |action: &&Action| match action {
-        Action::Hello(_, addrs) => addrs.contains(&SocketAddr::from(([10, 77, 0, 2], 4000))),
+        Action::Hello(_, addrs, _) => addrs.contains(&SocketAddr::from(([10, 77, 0, 2], 4000))),
         _ => false,
     };
     assert_eq!(farm.todo.iter().filter(at_h2).count(), 1);
@@ -342,7 +342,7 @@ fn jobs_at_an_address_that_their_host_has_left_are_recalled() {
     farm.pass(PROOF);
     let todo = std::mem::take(&mut farm.todo);
     for action in todo {
-        let Action::Hello(key, addrs) = action else { panic!("{action:?}") };
+        let Action::Hello(key, addrs, _) = action else { panic!("{action:?}") };
         assert_eq!(addrs, [addr(12)]);
         let answer = Answer::Ours(addr(12), Box::new(hello(2, SAME)));
         farm.books.peer_answered(farm.now, key, answer);

@@ -70,7 +70,7 @@ fn a_host_whose_compilers_change_is_asked_by_every_name_before_it_gets_a_job() {
     let job = farm.job("+zeroconf");
     farm.local(job);
     let asked = farm.todo.iter().find_map(|action| match action {
-        Action::Hello(key, _) => Some(*key),
+        Action::Hello(key, _, _) => Some(*key),
         _ => None,
     });
     let reply = HelloReply { generation: 2, ..hello(2, &[("gcc", "11.3.0")]) };
@@ -86,7 +86,7 @@ fn a_daemon_that_answers_in_the_place_of_another_is_not_that_one() {
     let mut farm = Farm::new();
     farm.job("+zeroconf");
     farm.hears(up(2));
-    let Some(Action::Hello(key, _)) = farm.todo.pop() else { panic!("not asked") };
+    let Some(Action::Hello(key, _, _)) = farm.todo.pop() else { panic!("not asked") };
     farm.books.peer_answered(farm.now, key, Answer::Ours(addr(2), Box::new(hello(3, SAME))));
     farm.collect();
     farm.pass(SETTLED);

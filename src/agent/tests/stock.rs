@@ -259,9 +259,9 @@ fn an_address_that_is_heard_while_the_first_one_is_asked_is_asked_too() {
     let both = HeardPeer { addrs: [whole.addrs.clone(), vec![six]].concat(), ..whole };
     farm.hears(Heard::Up(first));
     let asked = farm.todo.pop();
-    assert!(matches!(&asked, Some(Action::Hello(_, addrs)) if addrs.len() == 1), "{asked:?}");
+    assert!(matches!(&asked, Some(Action::Hello(_, addrs, _)) if addrs.len() == 1), "{asked:?}");
     farm.hears(Heard::Up(both));
-    let Some(Action::Hello(key, _)) = asked else { unreachable!("it was asked") };
+    let Some(Action::Hello(key, _, _)) = asked else { unreachable!("it was asked") };
     let refused = Answer::Failed("connection refused".to_owned(), Contact::Refused);
     farm.books.peer_answered(farm.now, key, refused);
     farm.collect();
