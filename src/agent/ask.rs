@@ -24,7 +24,7 @@ use crate::wire::request::{encode_request_head, encode_source};
 const RESOLVE_DEADLINE: Duration = Duration::from_secs(5);
 /// For one address; a machine on the local network that is up answers in a few milliseconds.
 const CONNECT_DEADLINE: Duration = Duration::from_secs(3);
-/// The same while others wait for their turn: it will have another.
+/// The same for a first try: there will be another.
 const SHORT_CONNECT_DEADLINE: Duration = Duration::from_millis(500);
 /// Between the first byte sent and the whole answer to a hello.
 const HELLO_DEADLINE: Duration = Duration::from_secs(5);

@@ -3,11 +3,11 @@
 //! lost. Nobody is asked in the background but a host with jobs of ours: stock servers log every
 //! connection.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use super::ask::{Contact, Patience};
+use super::ask::{Answer, Contact, Patience};
 use super::books::{Action, Books, ClientId};
 use super::decide::{SETTLE, SETTLE_OR_FAIL};
 use super::peers::{Origin, Peer, PeerKey, State};
@@ -107,7 +107,8 @@ impl Pulse {
 pub(super) struct Unproven {
     asked: HashMap<PeerKey, Vec<IpAddr>>,
     queue: Vec<PeerKey>,
-    /// Questions in vain at each place since the queue was empty.
+    /// Questions at each place since the queue was empty that nobody answered. A refusal is an
+    /// answer, and takes no time.
     in_vain: HashMap<Option<Ipv4Addr>, u32>,
 }
 
@@ -117,7 +118,7 @@ impl Unproven {
         self.queue.len() > MAX_UNPROVEN
     }
 
-    /// Nobody of use was met there.
+    /// Nobody was met there.
     fn was_in_vain(&mut self, place: Option<Ipv4Addr>) {
         if self.in_vain.len() >= MAX_PLACES {
             self.in_vain.clear();
@@ -192,27 +193,28 @@ impl Books {
     fn ask_unproven(&mut self, now: Instant) {
         while self.unproven.asked.len() < MAX_UNPROVEN {
             let Some(position) = self.next_unproven() else { return };
-            let crowded = self.unproven.is_crowded();
             let key = self.unproven.queue.remove(position);
             if self.unproven.queue.is_empty() {
                 self.unproven.in_vain.clear();
             }
-            let ips = self.peers.get(&key).map(unproven_ips).unwrap_or_default();
-            self.unproven.asked.insert(key, ips);
-            let patience = if crowded { Patience::Short } else { Patience::Full };
+            let Some(peer) = self.peers.get(&key) else { continue };
+            // While an invention is waited for, others are not asked.
+            let first = peer.failures() == 0 || self.unproven.is_crowded();
+            let patience = if first { Patience::Short } else { Patience::Full };
+            self.unproven.asked.insert(key, unproven_ips(peer).collect());
             self.ask_at_once(now, key, patience);
         }
     }
 
-    /// Of the queue, the one at whose place the fewest questions were in vain, then the one that
+    /// Of the queue, the one at whose place the fewest questions got no answer, then the one that
     /// was itself asked in vain the fewest times, and then the first. One machine is asked by one
     /// connection at a time, however many names it is heard under.
     fn next_unproven(&self) -> Option<usize> {
         let Unproven { asked, queue, in_vain } = &self.unproven;
-        let is_busy = |ip: &IpAddr| asked.values().any(|ips| ips.contains(ip));
+        let busy: HashSet<IpAddr> = asked.values().flatten().copied().collect();
         let waiting = queue.iter().enumerate().filter_map(|(position, key)| {
             let peer = self.peers.get(key)?;
-            let free = !unproven_ips(peer).iter().any(is_busy);
+            let free = !unproven_ips(peer).any(|ip| busy.contains(&ip));
             let in_vain = || in_vain.get(&unproven_place(peer)).copied().unwrap_or_default();
             free.then(|| (in_vain(), peer.failures(), position))
         });
@@ -220,8 +222,11 @@ impl Books {
     }
 
     /// The hello under way to this peer has ended: another may be asked.
-    pub(super) fn question_ended(&mut self, now: Instant, key: PeerKey) {
-        if self.unproven.asked.remove(&key).is_some() {
+    pub(super) fn question_ended(&mut self, now: Instant, key: PeerKey, answer: &Answer) {
+        if let Some(ips) = self.unproven.asked.remove(&key) {
+            if matches!(answer, Answer::Failed(_, Contact::Lost | Contact::Taken)) {
+                self.unproven.was_in_vain(place(ips.into_iter()));
+            }
             self.ask_unproven(now);
         }
         if let Some(peer) = self.peers.get_mut(&key) {
@@ -253,9 +258,6 @@ impl Books {
     ) {
         let in_doubt_since = self.in_doubt_since;
         let Some(peer) = self.peers.get_mut(&key) else { return };
-        if !peer.pulse.has_answered {
-            self.unproven.was_in_vain(unproven_place(peer));
-        }
         if peer.pulse.asked_at < in_doubt_since {
             // It failed while this machine slept or was elsewhere, which says nothing.
             return self.ask(now, key);
@@ -406,9 +408,9 @@ impl Books {
 }
 
 fn unproven_place(peer: &Peer) -> Option<Ipv4Addr> {
-    place(peer.addrs.iter().take(MAX_UNPROVEN_ADDRS).map(|heard| heard.addr.ip()))
+    place(unproven_ips(peer))
 }
 
-fn unproven_ips(peer: &Peer) -> Vec<IpAddr> {
-    peer.addrs.iter().take(MAX_UNPROVEN_ADDRS).map(|heard| heard.addr.ip()).collect()
+fn unproven_ips(peer: &Peer) -> impl Iterator<Item = IpAddr> {
+    peer.addrs.iter().take(MAX_UNPROVEN_ADDRS).map(|heard| heard.addr.ip())
 }

@@ -26,7 +26,7 @@ pub(super) type Identified = Result<probe::Probed, String>;
 impl Books {
     /// A question to a peer was answered, or not.
     pub(super) fn peer_answered(&mut self, now: Instant, key: PeerKey, answer: Answer) {
-        self.question_ended(now, key);
+        self.question_ended(now, key, &answer);
         let Some(peer) = self.peers.get_mut(&key) else { return };
         let before = peer.run();
         let reached = match answer {
@@ -251,9 +251,11 @@ impl Books {
                 }
                 Change::Removed(node) => {
                     if let Some(key) = self.discovered.remove(&node) {
-                        self.peers.remove(&key);
+                        let former = self.peers.remove(&key);
                         self.unproven.forget(key);
-                        self.actions.push(Action::Remember);
+                        if former.is_some_and(|peer| peer.pulse.has_answered()) {
+                            self.actions.push(Action::Remember);
+                        }
                     }
                 }
             }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime};
 use nix::fcntl::Flock;
 use tokio::net::UnixListener;
 use tokio::sync::mpsc;
-use tokio::task::{AbortHandle, spawn_blocking};
+use tokio::task::{AbortHandle, spawn_blocking, yield_now};
 use tokio::time::sleep_until;
 use tracing::{debug, info, warn};
 
@@ -121,7 +121,11 @@ pub(super) async fn run(
         match event {
             Some(event) => owner.handle(event),
             None if heard.is_empty() => owner.deadline_passed(),
-            None => owner.take_in(heard),
+            None => {
+                owner.take_in(heard);
+                // Those who ask and who answer are tasks too.
+                yield_now().await;
+            }
         }
         if owner.is_done() {
             break;

@@ -8,7 +8,7 @@
 //! whether it is there is learned by asking it, and the caller says what came of that.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -391,15 +391,18 @@ impl Cluster {
     /// address that most of them claim, the longest known. So a flood of inventions passes through,
     /// while those who answer stay, and a newcomer at an address of its own does until it is asked.
     fn least_worth(&self) -> Option<NodeKey> {
-        let unproven = || self.nodes.iter().filter(|(_, node)| !node.has_answered());
-        let mut crowds: BTreeMap<Option<Ipv4Addr>, usize> = BTreeMap::new();
-        for (_, node) in unproven() {
-            *crowds.entry(node.place()).or_default() += 1;
+        let unproven = self.nodes.iter().filter(|(_, node)| !node.has_answered());
+        let unproven: Vec<(&NodeKey, &Node, Option<Ipv4Addr>)> =
+            unproven.map(|(key, node)| (key, node, node.place())).collect();
+        let mut crowds: HashMap<Option<Ipv4Addr>, usize> = HashMap::new();
+        for (_, _, place) in &unproven {
+            *crowds.entry(*place).or_default() += 1;
         }
-        let crowd = |node: &Node| crowds.get(&node.place()).copied().unwrap_or_default();
-        let worth = |node: &Node| (!node.is_suspect(), Reverse(crowd(node)), node.first_heard);
-        let least = unproven().min_by_key(|(_, node)| worth(node));
-        least.map(|(key, _)| key.clone())
+        let worth = |(_, node, place): &&(&NodeKey, &Node, Option<Ipv4Addr>)| {
+            let crowd = crowds.get(place).copied().unwrap_or_default();
+            (!node.is_suspect(), Reverse(crowd), node.first_heard)
+        };
+        unproven.iter().min_by_key(worth).map(|(key, _, _)| (*key).clone())
     }
 }
 

@@ -2,8 +2,10 @@
 
 use std::fs;
 use std::io::Read;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, TcpListener};
 use std::process::{Child, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -11,9 +13,16 @@ use crate::farm::{
     Compile, DEADLINE, QUICK, installed, offer_only, said, volunteer, volunteer_stock, write,
 };
 use crate::forger::{Claim, Forger};
+use crate::jobs::Jobs;
 use crate::lab::{Host, Lab, wait_for};
+use crate::project::Project;
 
-const COMPILERS: [(&str, &str); 2] = [("gcc", "/usr/bin/gcc"), ("cc", "/usr/bin/gcc")];
+const COMPILERS: [(&str, &str); 4] = [
+    ("gcc", "/usr/bin/gcc"),
+    ("g++", "/usr/bin/g++"),
+    ("cc", "/usr/bin/gcc"),
+    ("c++", "/usr/bin/g++"),
+];
 const SERVER: &str = "/usr/bin/distccd";
 const N_FORGED: u16 = 5000;
 /// All of them take about five seconds.
@@ -26,7 +35,7 @@ const LATE: usize = 5;
 
 /// Host 1 builds, 2 serves with ours and 3 with Debian's.
 fn lab(hosts: usize) -> Option<Lab> {
-    if !installed(&["/usr/bin/gcc", "/usr/bin/as", SERVER]) {
+    if !installed(&["/usr/bin/gcc", "/usr/bin/g++", "/usr/bin/as", SERVER]) {
         return None;
     }
     let mut lab = Lab::new(hosts)?;
@@ -191,4 +200,68 @@ fn five_thousand_forged_instances_change_neither_the_list_nor_the_jobs() {
     eprintln!("{} looks at the list: {}", looks.len(), median_and_worst(looks));
     eprintln!("memory of the agent: {resident} KiB before, at most {peak} KiB");
     assert!(peak < MAX_RESIDENT_KIB, "the agent takes {peak} KiB");
+}
+
+/// Says every moment that hosts 2 and 3 have gone, and that they are where the liar is.
+fn slander(host: &Host, port: u16, stop: Arc<AtomicBool>) -> JoinHandle<()> {
+    let (forger, addr) = (Forger::on(host), host.addr());
+    thread::spawn(move || {
+        while !stop.load(Ordering::Relaxed) {
+            for instance in ["distcc@h2", "distcc@h3"] {
+                forger.goodbye(instance);
+                forger.hijack(&Claim { instance, host: "liar", addr, port, txt: &[] });
+            }
+            thread::sleep(Duration::from_millis(200));
+        }
+    })
+}
+
+/// A build goes on while its hosts are slandered; `port` is where the liar says that they are.
+#[track_caller]
+fn builds_in_spite_of_slander(lab: &mut Lab, port: u16) {
+    let project = Project::copy_to(lab.host(1), "-O1");
+    let stop = Arc::new(AtomicBool::new(false));
+    let mut build = project.start(lab.host(1), "out", &[]);
+    build.wait_for("the first objects", || (project.n_built("out") > 2).then_some(()));
+    let before = [2, 3].map(|number| Jobs::of(lab.host(number)).compiled.len());
+    let slander = slander(lab.host(LIAR), port, Arc::clone(&stop));
+    build.succeed();
+    let after = [2, 3].map(|number| Jobs::of(lab.host(number)).compiled.len());
+    assert_eq!(shown(lab.host(1)), ["h2", "h3"]);
+    stop.store(true, Ordering::Relaxed);
+    slander.join().unwrap();
+    let n_units = project.units().len();
+    eprintln!("of {n_units} units h2 and h3 had compiled {before:?}, then {after:?}");
+    assert!(after.iter().sum::<usize>() > before.iter().sum(), "nothing was remote any more");
+    project.build_locally(lab.host(1), "here");
+    project.assert_same_objects(lab.host(1), "out", "here");
+    job(lab.host(1));
+}
+
+#[test]
+fn forged_goodbyes_and_records_do_not_end_a_build() {
+    let Some(mut lab) = lab(4) else { return };
+    builds_in_spite_of_slander(&mut lab, 6666);
+}
+
+#[test]
+fn a_stranger_who_takes_the_hosts_names_gets_no_job() {
+    let Some(mut lab) = lab(4) else { return };
+    let addr = (lab.host(LIAR).addr(), 6666);
+    let listener = lab.host(LIAR).enter(|| TcpListener::bind(addr)).unwrap();
+    let sizes = Arc::new(Mutex::new(Vec::new()));
+    let met = Arc::clone(&sizes);
+    // It closes as a stock server does, when it has read all that comes at once.
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, mut bytes) = (stream.unwrap(), vec![0; 64 << 10]);
+            let n_read = stream.read(&mut bytes).unwrap_or_default();
+            met.lock().unwrap().push(n_read);
+        }
+    });
+    builds_in_spite_of_slander(&mut lab, 6666);
+    let sizes = sizes.lock().unwrap();
+    eprintln!("the stranger was sent so many bytes, by connection: {sizes:?}");
+    // A hello, or the probe job, whose source is empty.
+    assert!(sizes.iter().all(|size| *size < 200), "{sizes:?}");
 }
