@@ -227,6 +227,25 @@ fn flood_passes_through_and_those_who_answer_stay() {
     assert!(lab.up(late).contains(&Change::Added(ours(2))));
 }
 
+#[test]
+fn newcomer_at_an_address_of_its_own_outlives_a_flood() {
+    let mut lab = Lab::new();
+    let invent = |lab: &mut Lab, n: u32| {
+        for number in n..n + 1000 {
+            lab.now += Duration::from_millis(1);
+            let v4 = format!("10.77.0.{}:3632", 100 + number % 100);
+            // Of these there are as many as one likes.
+            let v6 = format!("[fd77::{number:x}]:3632");
+            let addr = if number % 2 == 0 { v4 } else { v6 };
+            lab.up(peer(&format!("f{number}"), "f", Some(1000 + number), &[&addr]));
+        }
+    };
+    invent(&mut lab, 1000);
+    lab.up(peer("real", "real", Some(1), &["10.77.0.1:3632", "[fd77::1]:3632"]));
+    invent(&mut lab, 2000);
+    assert!(lab.cluster.get(&ours(1)).is_some());
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Up { instance: u8, host: u8, id: Option<u8>, addr: u8, empty: bool },

@@ -9,12 +9,15 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::Signal;
+
 use crate::farm::{
     Compile, DEADLINE, QUICK, installed, offer_only, said, volunteer, volunteer_stock, write,
 };
 use crate::forger::{Claim, Forger};
 use crate::jobs::Jobs;
 use crate::lab::{Host, Lab, wait_for};
+use crate::processes::send;
 
 const COMPILERS: [(&str, &str); 4] = [
     ("gcc", "/usr/bin/gcc"),
@@ -201,6 +204,39 @@ fn five_thousand_forged_instances_change_neither_the_list_nor_the_jobs() {
     eprintln!("{} looks at the list: {}", looks.len(), median_and_worst(looks));
     eprintln!("memory of the agent: {resident} KiB before, at most {peak} KiB");
     assert!(peak < MAX_RESIDENT_KIB, "the agent takes {peak} KiB");
+}
+
+#[test]
+fn a_build_that_begins_in_a_flood_finds_its_hosts() {
+    let Some(mut lab) = lab(4) else { return };
+    let client = lab.host(1).dir("distcc");
+    for pid in lab.host(1).pids("distccd") {
+        send(pid, Signal::SIGKILL);
+    }
+    wait_for("the agent to end", DEADLINE, || lab.host(1).pids("distccd").is_empty().then_some(()));
+    fs::remove_dir_all(client).unwrap();
+    fs::create_dir(lab.host(1).dir("distcc")).unwrap();
+    let flood = flood(lab.host(LIAR));
+    thread::sleep(Duration::from_secs(1));
+    let began = Instant::now();
+    let n_local = wait_for("a job on another host", DEADLINE, {
+        let mut n_local = 0;
+        let host = &*lab.host(1);
+        move || {
+            let job = Compile::gcc(host, "+zeroconf", "x.c", "x.o");
+            job.assert_right(host, "gcc", "x.c");
+            n_local += usize::from(!job.was_remote());
+            job.was_remote().then_some(n_local)
+        }
+    });
+    let remote = began.elapsed();
+    wait_for("both hosts", DEADLINE, || (shown(lab.host(1)) == ["h2", "h3"]).then_some(()));
+    let both = began.elapsed();
+    eprintln!("{n_local} jobs were local, one was remote after {remote:.2?}");
+    eprintln!("both hosts were shown after {both:.2?}");
+    flood.join().unwrap();
+    assert_eq!(shown(lab.host(1)), ["h2", "h3"]);
+    job(lab.host(1));
 }
 
 /// Says such things of hosts 2 and 3 every moment, while jobs are done; then no more.

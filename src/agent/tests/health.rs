@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::farm::{Farm, SETTLED, addr, hello, up};
 use super::{Action, AgentMessage, ClientId, JobReport, Transfer};
-use crate::agent::ask::{Answer, Contact};
+use crate::agent::ask::{Answer, Contact, Patience};
 use crate::base::node::NodeId;
 use crate::discovery::heard::Heard;
 
@@ -367,4 +367,58 @@ fn jobs_sent_from_an_address_that_this_machine_has_no_more_are_recalled() {
     farm.books.recall_sent_from(&former);
     farm.collect();
     assert!(farm.answers.is_empty(), "a link that is down may be up in time");
+}
+
+/// Says that it is at the address of host `last`.
+fn invention(number: u32, last: u8) -> Heard {
+    let Heard::Up(mut peer) = up(last) else { unreachable!("it is up") };
+    (peer.instance, peer.host) = (format!("distcc@new{number}"), format!("new{number}"));
+    peer.txt.id = Some(NodeId(2000 + number));
+    Heard::Up(peer)
+}
+
+#[test]
+fn a_new_host_is_asked_before_inventions_at_addresses_where_nobody_answered() {
+    let mut farm = Farm::settled_with_h2(SAME);
+    let _connected = farm.client();
+    flood(&mut farm);
+    for _ in 0..12 {
+        farm.answer_hellos(&[(2, SAME), (3, SAME)], &[]);
+    }
+    // These were never asked either, and were heard before it.
+    for number in 0..200 {
+        farm.hears(invention(number, 50 + u8::try_from(number % 50).unwrap()));
+    }
+    farm.hears(up(254));
+    farm.answer_hellos(&[(2, SAME), (3, SAME)], &[]);
+    let asked = farm.todo.iter().any(|action| match action {
+        Action::Hello(_, addrs, patience) => {
+            addrs.contains(&addr(254)) && *patience == Patience::Short
+        }
+        _ => false,
+    });
+    assert!(asked, "it is its turn next");
+}
+
+#[test]
+fn a_host_at_whose_address_an_invention_was_asked_is_known_by_its_answer() {
+    let mut farm = Farm::settled_with_h2(SAME);
+    for number in 0..5 {
+        farm.hears(invention(number, 7));
+    }
+    farm.hears(up(7));
+    assert_eq!(farm.todo.len(), 1, "one machine is asked one question at a time");
+    farm.answer_hellos(&[(2, SAME), (7, SAME)], &[]);
+    let shown = farm.books.peers.values().filter(|peer| peer.pulse.has_answered());
+    let names: Vec<&str> = shown.map(|peer| peer.name.as_str()).collect();
+    assert_eq!(names, ["h2", "h7"]);
+}
+
+#[test]
+fn the_list_is_shown_although_a_crowd_was_never_asked() {
+    let mut farm = Farm::settled_with_h2(SAME);
+    flood(&mut farm);
+    farm.answer_hellos(&[(2, SAME), (3, SAME)], &[]);
+    let shown = farm.show("+zeroconf").expect("shown at once");
+    assert_eq!(shown.lines.iter().filter(|line| line.verdicts[0].usable).count(), 2);
 }
