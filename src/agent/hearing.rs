@@ -89,6 +89,8 @@ impl Books {
             // A server all of whose children are at work takes its time.
             Probed::Late(_) if peer.stock.not_answered(now, name) => false,
             Probed::Failed(reason) | Probed::Late(reason) => {
+                // It must not be waited for as if it were still under way.
+                peer.stock.not_reached(name);
                 peer.stock.forget_all();
                 peer.failed(now, silence(&reason));
                 false

@@ -269,3 +269,25 @@ fn an_address_that_is_heard_while_the_first_one_is_asked_is_asked_too() {
     assert_eq!(answer_probes(&mut farm, "12.2.0"), ["gcc"]);
     farm.placement(job);
 }
+
+#[test]
+fn a_probe_that_was_cut_off_is_repeated_once_the_host_answers_again() {
+    let mut farm = Farm::new();
+    let job = farm.job("10.77.0.2");
+    farm.answer_hellos(&[], &[2]);
+    let Some(Action::Probe(key, _, name)) = farm.todo.pop() else { panic!("not asked") };
+    let cut = Probed::Failed("connection refused".to_owned());
+    farm.books.peer_probed(farm.now, key, &name, cut);
+    farm.collect();
+    assert!(farm.local(job).contains("connection refused"));
+    farm.leaves(job);
+    farm.pass(Duration::from_secs(2));
+    let again = farm.job("10.77.0.2");
+    farm.answer_hellos(&[], &[2]);
+    if farm.answer(again).is_some() {
+        farm.leaves(again);
+    }
+    let next = farm.job("10.77.0.2");
+    assert_eq!(answer_probes(&mut farm, "12.2.0"), ["gcc"]);
+    assert_eq!(farm.placement(next).compiler, b"gcc");
+}
