@@ -11,7 +11,7 @@ use super::decide::Seat;
 use super::judge::Judgement;
 use super::peers::Peer;
 use crate::discovery::cluster::Change;
-use crate::discovery::interfaces::{self, Interface, Kind};
+use crate::discovery::interfaces::{self, Interface, Kind, is_link_local_v6};
 use crate::discovery::networks::{self, Network};
 use crate::policy::networks::{KnownNetworks, Standing};
 use crate::wire::control::{AgentMessage, Hint, LocalPlace};
@@ -84,6 +84,23 @@ impl Scene {
             // It has gone.
             None => Standing::Unidentified,
         }
+    }
+
+    /// The interface that counts for what is sent to this address, heard on that one. Among links
+    /// that share a prefix the kernel chooses alone: one to a network without trust counts first.
+    pub(super) fn link_to<'a>(&'a self, addr: SocketAddr, heard_on: &'a str) -> &'a str {
+        if is_link_local_v6(addr.ip()) {
+            return heard_on;
+        }
+        let there = self.all_names(Some(heard_on));
+        let is_elsewhere = |link: &&Interface| {
+            let names = self.all_names(Some(&link.name));
+            let same = link.name == heard_on || names.iter().any(|name| there.contains(name));
+            let standing = self.standings.get(&link.name);
+            !same && standing.is_some_and(|standing| *standing != Standing::Trusted)
+        };
+        let mut links = self.interfaces.iter().filter(|link| link.contains(addr.ip()));
+        links.find(is_elsewhere).map_or(heard_on, |link| &link.name)
     }
 
     /// Is this address, heard on this interface, on its link now?

@@ -2,8 +2,13 @@
 
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use super::SAME;
 use super::farm::{Farm, SETTLED, up};
+use crate::agent::scene::Scene;
+use crate::discovery::interfaces::{Interface, Kind};
+use crate::discovery::networks::Network;
 use crate::policy::file;
 use crate::policy::networks::{Gateway, KnownNetworks, NetworkId};
 use crate::wire::control::{AgentMessage, Hint};
@@ -118,5 +123,42 @@ fn only_a_rule_that_names_the_network_lifts_the_hold() {
         farm.policy.policy = Ok(std::rc::Rc::new(file::parse(&text, "policy.toml").unwrap()));
         let job = farm.job("+zeroconf");
         assert_eq!(matches!(farm.answer(job), Some(AgentMessage::Placed(_))), used, "{condition}");
+    }
+}
+
+#[test]
+fn hosts_of_a_trusted_network_get_nothing_while_a_new_one_has_the_same_addresses() {
+    let prefix: IpNet = "10.77.0.0/24".parse().unwrap();
+    let id = |gateway| NetworkId { prefixes: vec![prefix], gateway };
+    let mut known = KnownNetworks::default();
+    known.trust(&id(Gateway::None), "the first one used");
+    let stands = |farm: &mut Farm, wlan0: Gateway, addr: &str| {
+        let interface = |name: &str, index, addr: &str| Interface {
+            name: name.to_owned(),
+            index,
+            addr: addr.parse().unwrap(),
+            prefix_len: 24,
+            kind: Kind::Link,
+        };
+        let interfaces = vec![interface("eth0", 2, "10.77.0.1"), interface("wlan0", 3, addr)];
+        let networks = vec![
+            Network::new(("eth0", 2), id(Gateway::None), None),
+            Network::new(("wlan0", 3), id(wlan0), None),
+        ];
+        farm.books.stands(farm.now, Scene::new(interfaces, networks, &known));
+        farm.collect();
+    };
+    let mut farm = Farm::settled_with_h2(SAME);
+    stands(&mut farm, cafe(), "10.77.0.9");
+    farm.pass(SETTLED);
+    let job = farm.job("+zeroconf");
+    assert_eq!(farm.local(job), format!("its only host is left out: {HELD}"));
+    farm.leaves(job);
+    for (wlan0, addr) in [(cafe(), "10.78.0.9"), (Gateway::None, "10.77.0.9")] {
+        stands(&mut farm, wlan0, addr);
+        let job = farm.job("+zeroconf");
+        farm.answer_hellos(&[(2, SAME)], &[]);
+        farm.placement(job);
+        farm.leaves(job);
     }
 }
