@@ -349,6 +349,8 @@ fn jobs_at_an_address_that_their_host_has_left_are_recalled() {
     }
     farm.collect();
     assert_eq!(recalled(&mut farm, job, place), "it has moved to another address");
+    farm.reports(job, JobReport::HostFailed { reason: "recalled".to_owned() });
+    assert!(farm.todo.is_empty(), "that was not its fault");
     farm.asks(job, "+zeroconf", &[]);
     assert_eq!(farm.placement(job).addrs, [addr(12)]);
 }
