@@ -123,7 +123,10 @@ impl Books {
         }
         // What is new is heard of; what is gone tells nobody.
         let mut gone = before.interfaces;
-        gone.retain(|had| !self.scene.interfaces.contains(had));
+        // What an interface is to discovery may change with a route; connections do not mind.
+        let is_same =
+            |had: &Interface, has: &Interface| had.name == has.name && had.addr == has.addr;
+        gone.retain(|had| !self.scene.interfaces.iter().any(|has| is_same(had, has)));
         if !gone.is_empty() {
             self.recall_sent_from(&gone);
             self.moved(now);

@@ -6,8 +6,11 @@ use std::time::Duration;
 use super::farm::{Farm, SETTLED, addr, hello, up};
 use super::{Action, AgentMessage, ClientId, JobReport, Transfer};
 use crate::agent::ask::{Answer, Contact};
+use crate::agent::scene::Scene;
 use crate::base::node::NodeId;
 use crate::discovery::heard::Heard;
+use crate::discovery::interfaces::{Interface, Kind};
+use crate::policy::networks::KnownNetworks;
 
 const SAME: &[(&str, &str)] = &[("gcc", "12.2.0")];
 const PROOF: Duration = Duration::from_secs(15);
@@ -369,4 +372,22 @@ fn jobs_sent_from_an_address_that_this_machine_has_no_more_are_recalled() {
     farm.books.recall_sent_from(&former);
     farm.collect();
     assert!(farm.answers.is_empty(), "a link that is down may be up in time");
+}
+
+#[test]
+fn a_route_that_makes_a_tunnel_a_link_ends_no_job() {
+    let mut farm = Farm::new();
+    let mut tunnel = farm.books.scene.interfaces[0].clone();
+    tunnel.kind = Kind::Virtual;
+    let stands = |farm: &mut Farm, tunnel: Interface| {
+        let scene = Scene::new(vec![tunnel], Vec::new(), &KnownNetworks::default());
+        farm.books.stands(farm.now, scene);
+        farm.collect();
+    };
+    stands(&mut farm, tunnel.clone());
+    let job = farm.job("10.77.0.2");
+    farm.answer_hellos(&[(2, SAME)], &[]);
+    farm.placement(job);
+    stands(&mut farm, Interface { kind: Kind::Link, ..tunnel });
+    assert!(farm.answers.is_empty() && farm.todo.is_empty(), "{:?}", farm.answers);
 }
