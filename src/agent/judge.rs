@@ -163,7 +163,7 @@ fn judge_candidate(
         let reason = held_back.to_string();
         let network = match held_back {
             HeldBack::New { network } => Some(network),
-            HeldBack::Unidentified => None,
+            HeldBack::Unidentified | HeldBack::Bare => None,
         };
         return Judgement::HeldBack { network, offers: false, reason };
     }

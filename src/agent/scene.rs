@@ -49,6 +49,15 @@ impl Scene {
         Self { interfaces, networks, standings, hinted, problem: None }
     }
 
+    /// The same, with trust in the links of these indices although they are like any other.
+    pub(super) fn trusting_bare(mut self, indices: &[u32]) -> Self {
+        let bare = self.networks.iter().filter(|network| network.id.is_bare());
+        let trusted = bare.filter(|network| indices.contains(&network.index));
+        let names = trusted.map(|network| (network.interface.clone(), Standing::Trusted));
+        self.standings.extend(names);
+        self
+    }
+
     /// The addresses of this machine, loopback left out.
     pub(super) fn own_addrs(&self) -> Vec<IpAddr> {
         let addrs = self.interfaces.iter().map(|interface| interface.addr);
@@ -202,5 +211,25 @@ impl Books {
             "{who} ({network}) {offer} to compile; to let {whom}, run: distcc --trust-network"
         );
         Some(Hint { network, text })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::networks::{Gateway, NetworkId};
+
+    #[test]
+    fn a_link_like_any_other_is_trusted_only_where_it_is_the_first_one() {
+        let bare = |name, index| {
+            let prefixes = vec!["fe80::/64".parse().unwrap()];
+            Network::new((name, index), NetworkId { prefixes, gateway: Gateway::None }, None)
+        };
+        let networks = vec![bare("eth0", 2), bare("wlan0", 3)];
+        let scene = Scene::new(Vec::new(), networks, &KnownNetworks::default());
+        let scene = scene.trusting_bare(&[2]);
+        assert_eq!(scene.standing("eth0"), Standing::Trusted);
+        assert_eq!(scene.standing("wlan0"), Standing::Bare);
+        assert!(scene.network_names().is_empty(), "nobody is remembered for it");
     }
 }

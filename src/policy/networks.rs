@@ -5,6 +5,7 @@
 //! never by a name: half the world is 192.168.1.0/24. One without a gateway has its prefixes only.
 
 use std::fmt::{self, Display, Formatter};
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -51,7 +52,14 @@ impl NetworkId {
 
     /// Can it be known again?
     pub(crate) fn is_identified(&self) -> bool {
-        self.gateway != Gateway::Unidentified
+        self.gateway != Gateway::Unidentified && !self.is_bare()
+    }
+
+    /// Has it no gateway and only prefixes that every link has? Each link is such a network until
+    /// a router or a DHCP server has spoken.
+    pub(crate) fn is_bare(&self) -> bool {
+        let is_everywhere = |prefix: &IpNet| is_link_local(prefix.addr());
+        self.gateway == Gateway::None && self.prefixes.iter().all(is_everywhere)
     }
 
     /// A name for each of its prefixes, as a policy's `network` may ask for them.
@@ -76,6 +84,14 @@ impl Display for NetworkId {
     }
 }
 
+/// fe80::/10 or 169.254.0.0/16: addresses that a machine gives itself, the same on every link.
+pub(crate) fn is_link_local(addr: IpAddr) -> bool {
+    match addr {
+        IpAddr::V4(addr) => addr.is_link_local(),
+        IpAddr::V6(addr) => addr.is_unicast_link_local(),
+    }
+}
+
 /// May hosts that were discovered on a network get source code?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
@@ -85,6 +101,8 @@ pub(crate) enum Standing {
     New,
     /// It cannot be told which network that is, so not yet.
     Unidentified,
+    /// It will never be told, since it is like any other.
+    Bare,
 }
 
 /// A network that was seen.
@@ -115,7 +133,11 @@ impl KnownNetworks {
         if self.trust_all || self.get(id).is_some_and(|known| known.trusted) {
             return Standing::Trusted;
         }
-        if id.is_identified() { Standing::New } else { Standing::Unidentified }
+        match id {
+            id if id.is_bare() => Standing::Bare,
+            id if id.is_identified() => Standing::New,
+            _ => Standing::Unidentified,
+        }
     }
 
     /// What is known of this network.
@@ -293,6 +315,23 @@ mod tests {
         let mut known = KnownNetworks::default();
         assert!(!known.trust(&id(&["10.77.0.0/24"], Gateway::Unidentified), "asked for"));
         assert_eq!(known, KnownNetworks::default());
+    }
+
+    #[test]
+    fn links_with_link_local_addresses_only_are_not_one_network() {
+        for prefixes in [&["fe80::/64"][..], &["169.254.0.0/16"], &["169.254.0.0/16", "fe80::/64"]]
+        {
+            let link = id(prefixes, Gateway::None);
+            let mut known = KnownNetworks::default();
+            assert!(!known.trust(&link, "asked for"), "{link}");
+            let text = format!("[[network]]\nprefixes = ['{}']\ntrusted = true\n", prefixes[0]);
+            for known in [known, KnownNetworks::parse(&text, "networks.toml").unwrap()] {
+                assert_eq!(known.standing(&link), Standing::Bare, "{link}");
+            }
+        }
+        let mut known = KnownNetworks::default();
+        assert!(known.trust(&at(HOME, &["fe80::/64"]), "a router is enough"));
+        assert_eq!(known.standing(&at(HOME, &["fe80::/64"])), Standing::Trusted);
     }
 
     #[test]
