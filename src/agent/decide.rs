@@ -467,7 +467,6 @@ impl Books {
         }
         let (peer, mut confirm) = (&self.peers[&key], Vec::new());
         let answered_at = peer.answered_at().filter(|_| peer.is_discovered());
-        let asked_elsewhere = peer.is_asked_elsewhere(&self.scene);
         let judgement =
             judge::judge(now, (peer, listed), wanted, (policy, &self.scene), &mut confirm);
         if let Judgement::Pending { probe: Some(name), .. } = &judgement {
@@ -477,6 +476,7 @@ impl Books {
             self.probe(now, key, &name);
         }
         if matches!(judgement, Judgement::Usable(_)) {
+            let asked_elsewhere = self.peers[&key].is_asked_elsewhere(&self.scene);
             if asked_elsewhere {
                 self.ask(now, key);
             }

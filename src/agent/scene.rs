@@ -101,15 +101,15 @@ impl Scene {
         if is_link_local_v6(addr.ip()) {
             return heard_on;
         }
-        let there = self.all_names(Some(heard_on));
         let is_elsewhere = |link: &&Interface| {
-            let names = self.all_names(Some(&link.name));
-            let same = link.name == heard_on || names.iter().any(|name| there.contains(name));
+            let there = self.all_names(Some(heard_on));
+            let is_same = self.all_names(Some(&link.name)).iter().any(|name| there.contains(name));
             let standing = self.standings.get(&link.name);
-            !same && standing.is_some_and(|standing| *standing != Standing::Trusted)
+            !is_same && standing.is_some_and(|standing| *standing != Standing::Trusted)
         };
-        let mut links = self.interfaces.iter().filter(|link| link.contains(addr.ip()));
-        links.find(is_elsewhere).map_or(heard_on, |link| &link.name)
+        let others = self.interfaces.iter().filter(|link| link.name != heard_on);
+        let mut others = others.filter(|link| link.contains(addr.ip()));
+        others.find(is_elsewhere).map_or(heard_on, |link| &link.name)
     }
 
     /// Is this address, heard on this interface, on its link now?

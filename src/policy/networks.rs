@@ -169,6 +169,10 @@ impl KnownNetworks {
     /// Trusts the network no longer, and gives no hint about it: the user knows of it.
     pub(crate) fn distrust(&mut self, id: &NetworkId, reason: &str) {
         self.set(id, false, reason);
+        // A network may have been remembered twice, by one prefix each, before it had both.
+        for known in self.networks.iter_mut().filter(|known| known.id.is(id)) {
+            (known.trusted, known.reason) = (false, reason.to_owned());
+        }
         self.hint_shown(id);
     }
 
@@ -347,6 +351,18 @@ mod tests {
         assert_eq!(known.networks[0].id.prefixes.len(), MAX_PREFIXES);
         assert_eq!(known.networks[0].id.to_string(), format!("192.168.1.0/24@{HOME}"));
         assert_eq!(known.standing(&at(HOME, &["2001:db8:39::/64"])), Standing::Trusted);
+    }
+
+    #[test]
+    fn a_network_remembered_twice_is_forgotten_wholly() {
+        let mut known = KnownNetworks::default();
+        known.distrust(&at(HOME, &["192.168.1.0/24"]), "forgotten by the user");
+        known.trust(&at(HOME, &["fd77::/64"]), "trusted by the user");
+        known.see(&at(HOME, &["fd77::/64", "192.168.1.0/24"]));
+        let second = known.networks[1].id.clone();
+        known.distrust(&second, "forgotten by the user");
+        assert_eq!(known.standing(&at(HOME, &["fd77::/64"])), Standing::New);
+        assert!(known.networks.iter().all(|known| !known.trusted));
     }
 
     #[test]
