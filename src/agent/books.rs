@@ -84,6 +84,13 @@ pub(super) struct Client {
     pub(super) holds_listed_local: bool,
 }
 
+impl Client {
+    /// Was it told not to wait for its place?
+    fn is_recalled(&self) -> bool {
+        self.place.is_some() && self.sent_to.is_empty()
+    }
+}
+
 /// Everything the agent knows.
 pub(super) struct Books {
     pub(super) peers: BTreeMap<PeerKey, Peer>,
@@ -230,6 +237,9 @@ impl Books {
         let client = self.clients.get(&id);
         let protocol = client.map_or(Protocol::Plain, |client| client.protocol);
         let place = client.and_then(|client| client.place.clone());
+        // Of a job that was taken back the host is known to be lost, or it is none of its doing.
+        let failed = matches!(report, JobReport::HostFailed { .. });
+        let place = place.filter(|_| !failed || !client.is_some_and(Client::is_recalled));
         self.release(id);
         if let Some((key, name)) = place {
             self.learn_speed(key, protocol, &report);

@@ -1,6 +1,7 @@
 //! The decisions of the books: who of the waiting gets what, and which hosts of a list may take it.
 
 use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -467,6 +468,7 @@ impl Books {
             self.ask(now, key);
         }
         let (peer, mut confirm) = (&self.peers[&key], Vec::new());
+        let answered_at = peer.answered_at().filter(|_| peer.is_discovered());
         let judgement =
             judge::judge(now, (peer, listed), wanted, (policy, &self.scene), &mut confirm);
         if let Judgement::Pending { probe: Some(name), .. } = &judgement {
@@ -475,11 +477,22 @@ impl Books {
         for name in confirm {
             self.probe(now, key, &name);
         }
-        if matches!(judgement, Judgement::Usable(_)) && !self.is_there(now, key) {
-            let what = "being checked whether it still answers".to_owned();
-            return Judgement::Pending { what, probe: None };
+        if matches!(judgement, Judgement::Usable(_)) {
+            let asked_elsewhere = self.peers[&key].is_asked_elsewhere(&self.scene);
+            if asked_elsewhere {
+                self.ask(now, key);
+            }
+            if asked_elsewhere || !self.is_there(now, key) {
+                let what = "being checked whether it still answers".to_owned();
+                return Judgement::Pending { what, probe: None };
+            }
         }
-        judgement
+        match judgement {
+            Judgement::Usable(matched) if wanted.need == Need::Certain => {
+                at_one_address(matched, answered_at)
+            }
+            judgement => judgement,
+        }
     }
 
     /// What is known of a local compiler; asks once if nothing is.
@@ -508,6 +521,17 @@ impl Books {
         self.warned.extend(due.iter().map(|text| (text.clone(), now)));
         due
     }
+}
+
+/// A job whose result cannot be checked goes where the host has said what it is: at the other
+/// addresses that were heard for it may be another machine by the same name.
+fn at_one_address(mut matched: Match, answered_at: Option<SocketAddr>) -> Judgement {
+    let Some(addr) = answered_at else { return Judgement::Usable(matched) };
+    matched.addrs.retain(|known| *known == addr);
+    if matched.addrs.is_empty() {
+        return Judgement::excluded("it has said what it is at an address that is not to be used");
+    }
+    Judgement::Usable(matched)
 }
 
 /// Is one of them held back for the sake of its network?

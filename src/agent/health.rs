@@ -10,10 +10,12 @@ use std::time::{Duration, Instant};
 use super::ask::{Answer, Contact, Patience};
 use super::books::{Action, Books, ClientId};
 use super::decide::{SETTLE, SETTLE_OR_FAIL};
-use super::peers::{Origin, Peer, PeerKey, State};
+use super::peers::{Origin, Peer, PeerAddr, PeerKey, State};
+use super::scene::Scene;
 use crate::base::node::NodeId;
 use crate::discovery::cluster::place;
 use crate::discovery::interfaces::Interface;
+use crate::policy::networks::Standing;
 use crate::wire::control::{AgentMessage, HelloReply};
 
 /// For so long an answer or a job proves that a peer is there.
@@ -133,16 +135,30 @@ impl Unproven {
 }
 
 impl Peer {
-    /// Where it is asked who it is.
-    fn asked_at_addrs(&self) -> Vec<SocketAddr> {
+    /// Where it is asked who it is. On a network without trust others may speak for it: if it is
+    /// on a trusted one too, it is asked there only.
+    fn asked_at_addrs(&self, scene: &Scene) -> Vec<SocketAddr> {
         let bound = if self.pulse.has_answered { usize::MAX } else { MAX_UNPROVEN_ADDRS };
-        self.addrs.iter().map(|heard| heard.addr).take(bound).collect()
+        let is_trusted = |heard: &&PeerAddr| {
+            scene.standing(scene.link_to(heard.addr, &heard.interface)) == Standing::Trusted
+        };
+        let mut asked: Vec<&PeerAddr> = self.addrs.iter().collect();
+        if self.is_discovered() && asked.iter().any(is_trusted) {
+            asked.retain(is_trusted);
+        }
+        asked.into_iter().map(|heard| heard.addr).take(bound).collect()
     }
 
     /// Was it heard at another address since it was asked?
-    fn has_news(&self) -> bool {
+    fn has_news(&self, scene: &Scene) -> bool {
         let asked = &self.pulse.asked_addrs;
-        self.is_discovered() && self.asked_at_addrs().iter().any(|addr| !asked.contains(addr))
+        self.is_discovered() && self.asked_at_addrs(scene).iter().any(|addr| !asked.contains(addr))
+    }
+
+    /// Is it to be asked again, since it was asked elsewhere than it would be now?
+    pub(super) fn is_asked_elsewhere(&self, scene: &Scene) -> bool {
+        let answered = self.answered_at().filter(|_| self.is_discovered());
+        answered.is_some_and(|addr| !self.asked_at_addrs(scene).contains(&addr))
     }
 
     /// When it is to be asked for the sake of the jobs there.
@@ -177,7 +193,7 @@ impl Books {
 
     fn ask_at_once(&mut self, now: Instant, key: PeerKey, patience: Patience) {
         let Some(peer) = self.peers.get_mut(&key) else { return };
-        let addrs = peer.asked_at_addrs();
+        let addrs = peer.asked_at_addrs(&self.scene);
         peer.pulse.asked_at = Some(now);
         peer.pulse.asked_addrs.clone_from(&addrs);
         let action = match &peer.origin {
@@ -262,7 +278,7 @@ impl Books {
             // It failed while this machine slept or was elsewhere, which says nothing.
             return self.ask(now, key);
         }
-        if peer.has_news() {
+        if peer.has_news(&self.scene) {
             // The records of one host come one by one: that of IPv6, say, before that of IPv4, where
             // alone it listens.
             return self.ask(now, key);

@@ -92,6 +92,8 @@ impl Books {
             // A server all of whose children are at work takes its time.
             Probed::Late(_) if peer.stock.not_answered(now, name) => false,
             Probed::Failed(reason) | Probed::Late(reason) => {
+                // It must not be waited for as if it were still under way.
+                peer.stock.not_reached(name);
                 peer.stock.forget_all();
                 peer.failed(now, silence(&reason));
                 false
@@ -235,7 +237,8 @@ impl Books {
                 Change::Updated(node) => {
                     let news = self.update(&node);
                     if let Some(key) = self.discovered.get(&node).copied()
-                        && (news || self.peers[&key].is_silent())
+                        && let peer = &self.peers[&key]
+                        && (news || peer.is_silent() || peer.is_asked_elsewhere(&self.scene))
                     {
                         self.ask(now, key);
                     }
@@ -392,7 +395,7 @@ impl Books {
     /// Asks a stock peer what this name stands for, unless that is under way.
     pub(super) fn probe(&mut self, now: Instant, key: PeerKey, name: &str) {
         let Some(peer) = self.peers.get_mut(&key) else { return };
-        let Some(addr) = peer.addrs.first().map(|first| first.addr) else { return };
+        let Some(addr) = peer.answered_at() else { return };
         if peer.stock.ask(now, name) {
             self.actions.push(Action::Probe(key, addr, name.to_owned()));
         }

@@ -163,7 +163,7 @@ fn judge_candidate(
         let reason = held_back.to_string();
         let network = match held_back {
             HeldBack::New { network } => Some(network),
-            HeldBack::Unidentified => None,
+            HeldBack::Unidentified | HeldBack::Bare => None,
         };
         return Judgement::HeldBack { network, offers: false, reason };
     }
@@ -328,13 +328,14 @@ fn unusable_token(host: &TcpHost) -> Option<&'static str> {
 fn candidate(peer: &Peer, scene: &Scene) -> Candidate {
     let addrs = peer.addrs.iter().map(|heard| {
         let heard_on = Some(heard.interface.as_str()).filter(|_| peer.is_discovered());
+        let link = heard_on.map(|heard_on| scene.link_to(heard.addr, heard_on));
         CandidateAddr {
             addr: heard.addr,
             interface: heard.interface.clone(),
             // It was when it was heard; the interface may have gone or moved elsewhere since.
             on_link: peer.is_discovered() && scene.is_on_link(heard.addr, &heard.interface),
-            networks: scene.all_names(heard_on),
-            standing: heard_on.map_or(Standing::Trusted, |name| scene.standing(name)),
+            networks: scene.all_names(link),
+            standing: link.map_or(Standing::Trusted, |name| scene.standing(name)),
         }
     });
     Candidate {

@@ -13,7 +13,7 @@ use super::scene::Scene;
 use crate::discovery::interfaces;
 use crate::discovery::networks::{Network, Surveyor};
 use crate::policy::file::{FileStamp, is_absent, stamp};
-use crate::policy::networks::{KnownNetworks, NetworkId};
+use crate::policy::networks::{Gateway, KnownNetworks, NetworkId};
 use crate::sys::links::Change;
 use crate::wire::control::{NetworkLine, NetworksAnswer, NetworksOrder};
 
@@ -111,7 +111,9 @@ impl Whereabouts {
             Ok(known) => (known, self.unwritten.clone()),
             Err(problem) => (&KnownNetworks::default(), Some(problem.clone())),
         };
-        let mut scene = Scene::new(interfaces, self.networks.clone(), known);
+        let scene = Scene::new(interfaces, self.networks.clone(), known);
+        // What cannot be known again is not remembered, but is the first one while its link is up.
+        let mut scene = scene.trusting_bare(self.first());
         scene.problem = problem;
         scene
     }
@@ -125,7 +127,7 @@ impl Whereabouts {
 
     /// Is every network's gateway identified, or none there?
     pub(super) fn is_settled(&self) -> bool {
-        self.networks.iter().all(|network| network.id.is_identified())
+        self.networks.iter().all(|network| network.id.gateway != Gateway::Unidentified)
     }
 
     fn knock(&mut self, now: Instant) {
@@ -139,7 +141,8 @@ impl Whereabouts {
             None => FIRST_PAUSE,
         };
         self.knocking = Some(Knocking { last: now, pause });
-        for network in self.networks.iter().filter(|network| !network.id.is_identified()) {
+        let unknown = |network: &&Network| network.id.gateway == Gateway::Unidentified;
+        for network in self.networks.iter().filter(unknown) {
             if let Err(error) = network.knock() {
                 debug!(network = %network.name, %error, "cannot knock at the gateway");
             }
@@ -170,6 +173,11 @@ impl Whereabouts {
         if trusted.is_ok() {
             self.first.retain(|first| known.iter().all(|(index, _)| index != first));
         }
+    }
+
+    /// Interfaces whose links are used although what they lead to is not remembered yet.
+    fn first(&self) -> &[u32] {
+        if self.known.is_ok() { &self.first } else { &[] }
     }
 
     /// Keeps prefixes that trusted networks have got.
@@ -223,7 +231,7 @@ impl Whereabouts {
         });
         let unknown = here.iter().filter(|network| !network.id.is_identified()).map(|network| {
             let interface = &network.interface;
-            format!("the network on {interface} cannot be told: its gateway does not answer")
+            format!("the network on {interface} cannot be told: {}", why_untold(&network.id))
         });
         trusted.err().into_iter().chain(unknown).collect()
     }
@@ -287,16 +295,18 @@ impl Whereabouts {
         n_hosts: impl Fn(&str) -> u32,
     ) -> NetworkLine {
         let remembered = known.get(&network.id);
+        let is_first = network.id.is_bare() && self.first().contains(&network.index);
         let reason = match remembered {
             Some(remembered) => remembered.reason.clone(),
-            None if !network.id.is_identified() => "its gateway does not answer".to_owned(),
+            None if is_first => FIRST_USED.to_owned(),
+            None if !network.id.is_identified() => why_untold(&network.id).to_owned(),
             None if self.stamp.is_none() => "no network was used yet".to_owned(),
             None => "new network".to_owned(),
         };
         NetworkLine {
             name: network.name.0.clone(),
             interfaces: vec![network.interface.clone()],
-            trusted: remembered.is_some_and(|remembered| remembered.trusted),
+            trusted: is_first || remembered.is_some_and(|remembered| remembered.trusted),
             hosts: n_hosts(&network.name.0),
             reason,
         }
@@ -349,4 +359,8 @@ impl Whereabouts {
             warn!(problem, "cannot tell which networks are trusted");
         }
     }
+}
+
+fn why_untold(id: &NetworkId) -> &'static str {
+    if id.is_bare() { "it has only link-local addresses" } else { "its gateway does not answer" }
 }

@@ -111,6 +111,8 @@ pub(super) struct Peer {
     pub(super) pulse: Pulse,
     /// The address that was in use last.
     best: Option<SocketAddr>,
+    /// Where it last said who it is.
+    answered_at: Option<SocketAddr>,
     /// Of the last hello of a server of ours.
     run: Option<Run>,
     failures: u32,
@@ -138,6 +140,7 @@ impl Peer {
             question_under_way: false,
             pulse: Pulse::default(),
             best: None,
+            answered_at: None,
             run: None,
             failures: 0,
             refusals: 0,
@@ -230,7 +233,17 @@ impl Peer {
         if self.addrs.iter().all(|known| known.addr != addr) {
             self.addrs.push(PeerAddr { addr, interface: String::new() });
         }
+        if self.answered_at.replace(addr).is_some_and(|former| former != addr) {
+            // Only one of ours tells by its hello that it is the same.
+            self.stock.forget_all();
+        }
         self.prefer(addr);
+    }
+
+    /// Where it last said who it is. What stands at the other addresses that were heard for it is
+    /// not known: two machines may go by one name.
+    pub(super) fn answered_at(&self) -> Option<SocketAddr> {
+        self.answered_at
     }
 
     /// Takes over what discovery knows of its addresses. The one in use stays the first.

@@ -11,7 +11,7 @@ use super::decide::Seat;
 use super::judge::Judgement;
 use super::peers::Peer;
 use crate::discovery::cluster::Change;
-use crate::discovery::interfaces::{self, Interface, Kind};
+use crate::discovery::interfaces::{self, Interface, Kind, is_link_local_v6};
 use crate::discovery::networks::{self, Network};
 use crate::policy::networks::{KnownNetworks, Standing};
 use crate::wire::control::{AgentMessage, Hint, LocalPlace};
@@ -47,6 +47,15 @@ impl Scene {
         let is_hinted = |network: &&Network| known.get(&network.id).is_some_and(|it| it.hinted);
         let hinted = networks.iter().filter(is_hinted).map(|it| it.name.0.clone()).collect();
         Self { interfaces, networks, standings, hinted, problem: None }
+    }
+
+    /// The same, with trust in the links of these indices although they are like any other.
+    pub(super) fn trusting_bare(mut self, indices: &[u32]) -> Self {
+        let bare = self.networks.iter().filter(|network| network.id.is_bare());
+        let trusted = bare.filter(|network| indices.contains(&network.index));
+        let names = trusted.map(|network| (network.interface.clone(), Standing::Trusted));
+        self.standings.extend(names);
+        self
     }
 
     /// The addresses of this machine, loopback left out.
@@ -86,6 +95,23 @@ impl Scene {
         }
     }
 
+    /// The interface that counts for what is sent to this address, heard on that one. Among links
+    /// that share a prefix the kernel chooses alone: one to a network without trust counts first.
+    pub(super) fn link_to<'a>(&'a self, addr: SocketAddr, heard_on: &'a str) -> &'a str {
+        if is_link_local_v6(addr.ip()) {
+            return heard_on;
+        }
+        let is_elsewhere = |link: &&Interface| {
+            let there = self.all_names(Some(heard_on));
+            let is_same = self.all_names(Some(&link.name)).iter().any(|name| there.contains(name));
+            let standing = self.standings.get(&link.name);
+            !is_same && standing.is_some_and(|standing| *standing != Standing::Trusted)
+        };
+        let others = self.interfaces.iter().filter(|link| link.name != heard_on);
+        let mut others = others.filter(|link| link.contains(addr.ip()));
+        others.find(is_elsewhere).map_or(heard_on, |link| &link.name)
+    }
+
     /// Is this address, heard on this interface, on its link now?
     pub(super) fn is_on_link(&self, addr: SocketAddr, interface: &str) -> bool {
         interfaces::is_on_link(&self.interfaces, addr.ip(), interface)
@@ -106,7 +132,10 @@ impl Books {
         }
         // What is new is heard of; what is gone tells nobody.
         let mut gone = before.interfaces;
-        gone.retain(|had| !self.scene.interfaces.contains(had));
+        // What an interface is to discovery may change with a route; connections do not mind.
+        let is_same =
+            |had: &Interface, has: &Interface| had.name == has.name && had.addr == has.addr;
+        gone.retain(|had| !self.scene.interfaces.iter().any(|has| is_same(had, has)));
         if !gone.is_empty() {
             self.recall_sent_from(&gone);
             self.moved(now);
@@ -182,5 +211,25 @@ impl Books {
             "{who} ({network}) {offer} to compile; to let {whom}, run: distcc --trust-network"
         );
         Some(Hint { network, text })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::networks::{Gateway, NetworkId};
+
+    #[test]
+    fn a_link_like_any_other_is_trusted_only_where_it_is_the_first_one() {
+        let bare = |name, index| {
+            let prefixes = vec!["fe80::/64".parse().unwrap()];
+            Network::new((name, index), NetworkId { prefixes, gateway: Gateway::None }, None)
+        };
+        let networks = vec![bare("eth0", 2), bare("wlan0", 3)];
+        let scene = Scene::new(Vec::new(), networks, &KnownNetworks::default());
+        let scene = scene.trusting_bare(&[2]);
+        assert_eq!(scene.standing("eth0"), Standing::Trusted);
+        assert_eq!(scene.standing("wlan0"), Standing::Bare);
+        assert!(scene.network_names().is_empty(), "nobody is remembered for it");
     }
 }

@@ -181,6 +181,11 @@ impl StockNames {
         true
     }
 
+    /// The peer could not be asked about this name, which ends the probe job under way.
+    pub(super) fn not_reached(&mut self, name: &str) {
+        self.names.remove(name);
+    }
+
     /// The peer ran a job: it is still there.
     pub(super) fn prove(&mut self, now: Instant) {
         self.proven_at = Some(now);

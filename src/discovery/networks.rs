@@ -9,9 +9,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use ipnet::IpNet;
 use socket2::{Domain, Socket, Type};
 
-use super::interfaces::{Interface, Kind, is_link_local_v6};
+use super::interfaces::{Interface, Kind};
 use super::routes::{DefaultRoute, default_routes};
-use crate::policy::networks::{Gateway, NetworkId};
+use crate::policy::networks::{Gateway, NetworkId, is_link_local};
 use crate::sys::links::{Neighbour, neighbours};
 
 /// The name of a network this machine is on: `10.77.0.0/24`, or with the hardware address of its
@@ -159,10 +159,10 @@ impl Surveyor {
     }
 }
 
-/// The prefixes of an interface, IPv4 first since it names the network. fe80::/64, which every link
-/// has, only where there is nothing else.
+/// The prefixes of an interface, IPv4 first since it names the network. Link-local ones, which
+/// every link has, only where there is nothing else.
 fn prefixes(there: &[&Interface]) -> Vec<IpNet> {
-    let is_routable = |interface: &&&Interface| !is_link_local_v6(interface.addr);
+    let is_routable = |interface: &&&Interface| !is_link_local(interface.addr);
     let mut prefixes: Vec<IpNet> =
         there.iter().filter(is_routable).map(|interface| interface.network()).collect();
     if prefixes.is_empty() {

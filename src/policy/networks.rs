@@ -5,6 +5,7 @@
 //! never by a name: half the world is 192.168.1.0/24. One without a gateway has its prefixes only.
 
 use std::fmt::{self, Display, Formatter};
+use std::net::IpAddr;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -51,7 +52,14 @@ impl NetworkId {
 
     /// Can it be known again?
     pub(crate) fn is_identified(&self) -> bool {
-        self.gateway != Gateway::Unidentified
+        self.gateway != Gateway::Unidentified && !self.is_bare()
+    }
+
+    /// Has it no gateway and only prefixes that every link has? Each link is such a network until
+    /// a router or a DHCP server has spoken.
+    pub(crate) fn is_bare(&self) -> bool {
+        let is_everywhere = |prefix: &IpNet| is_link_local(prefix.addr());
+        self.gateway == Gateway::None && self.prefixes.iter().all(is_everywhere)
     }
 
     /// A name for each of its prefixes, as a policy's `network` may ask for them.
@@ -76,6 +84,14 @@ impl Display for NetworkId {
     }
 }
 
+/// fe80::/10 or 169.254.0.0/16: addresses that a machine gives itself, the same on every link.
+pub(crate) fn is_link_local(addr: IpAddr) -> bool {
+    match addr {
+        IpAddr::V4(addr) => addr.is_link_local(),
+        IpAddr::V6(addr) => addr.is_unicast_link_local(),
+    }
+}
+
 /// May hosts that were discovered on a network get source code?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
@@ -85,6 +101,8 @@ pub(crate) enum Standing {
     New,
     /// It cannot be told which network that is, so not yet.
     Unidentified,
+    /// It will never be told, since it is like any other.
+    Bare,
 }
 
 /// A network that was seen.
@@ -115,7 +133,11 @@ impl KnownNetworks {
         if self.trust_all || self.get(id).is_some_and(|known| known.trusted) {
             return Standing::Trusted;
         }
-        if id.is_identified() { Standing::New } else { Standing::Unidentified }
+        match id {
+            id if id.is_bare() => Standing::Bare,
+            id if id.is_identified() => Standing::New,
+            _ => Standing::Unidentified,
+        }
     }
 
     /// What is known of this network.
@@ -147,6 +169,10 @@ impl KnownNetworks {
     /// Trusts the network no longer, and gives no hint about it: the user knows of it.
     pub(crate) fn distrust(&mut self, id: &NetworkId, reason: &str) {
         self.set(id, false, reason);
+        // A network may have been remembered twice, by one prefix each, before it had both.
+        for known in self.networks.iter_mut().filter(|known| known.id.is(id)) {
+            (known.trusted, known.reason) = (false, reason.to_owned());
+        }
         self.hint_shown(id);
     }
 
@@ -296,6 +322,23 @@ mod tests {
     }
 
     #[test]
+    fn links_with_link_local_addresses_only_are_not_one_network() {
+        for prefixes in [&["fe80::/64"][..], &["169.254.0.0/16"], &["169.254.0.0/16", "fe80::/64"]]
+        {
+            let link = id(prefixes, Gateway::None);
+            let mut known = KnownNetworks::default();
+            assert!(!known.trust(&link, "asked for"), "{link}");
+            let text = format!("[[network]]\nprefixes = ['{}']\ntrusted = true\n", prefixes[0]);
+            for known in [known, KnownNetworks::parse(&text, "networks.toml").unwrap()] {
+                assert_eq!(known.standing(&link), Standing::Bare, "{link}");
+            }
+        }
+        let mut known = KnownNetworks::default();
+        assert!(known.trust(&at(HOME, &["fe80::/64"]), "a router is enough"));
+        assert_eq!(known.standing(&at(HOME, &["fe80::/64"])), Standing::Trusted);
+    }
+
+    #[test]
     fn prefixes_that_a_trusted_network_gets_later_are_its_own() {
         let mut known = home_trusted();
         assert!(known.see(&at(HOME, &["192.168.1.0/24", "2001:db8:1::/64"])));
@@ -308,6 +351,18 @@ mod tests {
         assert_eq!(known.networks[0].id.prefixes.len(), MAX_PREFIXES);
         assert_eq!(known.networks[0].id.to_string(), format!("192.168.1.0/24@{HOME}"));
         assert_eq!(known.standing(&at(HOME, &["2001:db8:39::/64"])), Standing::Trusted);
+    }
+
+    #[test]
+    fn a_network_remembered_twice_is_forgotten_wholly() {
+        let mut known = KnownNetworks::default();
+        known.distrust(&at(HOME, &["192.168.1.0/24"]), "forgotten by the user");
+        known.trust(&at(HOME, &["fd77::/64"]), "trusted by the user");
+        known.see(&at(HOME, &["fd77::/64", "192.168.1.0/24"]));
+        let second = known.networks[1].id.clone();
+        known.distrust(&second, "forgotten by the user");
+        assert_eq!(known.standing(&at(HOME, &["fd77::/64"])), Standing::New);
+        assert!(known.networks.iter().all(|known| !known.trusted));
     }
 
     #[test]

@@ -34,6 +34,8 @@ pub(crate) enum HeldBack {
     },
     /// Which network that is cannot be told yet.
     Unidentified,
+    /// That link cannot be told from any other.
+    Bare,
 }
 
 impl Display for HeldBack {
@@ -46,6 +48,9 @@ impl Display for HeldBack {
             Self::Unidentified => {
                 f.write_str("the network cannot be told yet: its gateway does not answer")
             }
+            Self::Bare => f.write_str(
+                "the network cannot be told: it has only link-local addresses, as every link",
+            ),
         }
     }
 }
@@ -128,6 +133,7 @@ fn held_back(addr: &CandidateAddr) -> Option<HeldBack> {
             Some(HeldBack::New { network: addr.networks.first().cloned().unwrap_or_default() })
         }
         Standing::Unidentified => Some(HeldBack::Unidentified),
+        Standing::Bare => Some(HeldBack::Bare),
     }
 }
 

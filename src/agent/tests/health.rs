@@ -6,8 +6,11 @@ use std::time::Duration;
 use super::farm::{Farm, SETTLED, addr, hello, up};
 use super::{Action, AgentMessage, ClientId, JobReport, Transfer};
 use crate::agent::ask::{Answer, Contact, Patience};
+use crate::agent::scene::Scene;
 use crate::base::node::NodeId;
 use crate::discovery::heard::Heard;
+use crate::discovery::interfaces::{Interface, Kind};
+use crate::policy::networks::KnownNetworks;
 
 const SAME: &[(&str, &str)] = &[("gcc", "12.2.0")];
 const PROOF: Duration = Duration::from_secs(15);
@@ -349,6 +352,8 @@ fn jobs_at_an_address_that_their_host_has_left_are_recalled() {
     }
     farm.collect();
     assert_eq!(recalled(&mut farm, job, place), "it has moved to another address");
+    farm.reports(job, JobReport::HostFailed { reason: "recalled".to_owned() });
+    assert!(farm.todo.is_empty(), "that was not its fault");
     farm.asks(job, "+zeroconf", &[]);
     assert_eq!(farm.placement(job).addrs, [addr(12)]);
 }
@@ -421,4 +426,22 @@ fn the_list_is_shown_although_a_crowd_was_never_asked() {
     farm.answer_hellos(&[(2, SAME), (3, SAME)], &[]);
     let shown = farm.show("+zeroconf").expect("shown at once");
     assert_eq!(shown.lines.iter().filter(|line| line.verdicts[0].usable).count(), 2);
+}
+
+#[test]
+fn a_route_that_makes_a_tunnel_a_link_ends_no_job() {
+    let mut farm = Farm::new();
+    let mut tunnel = farm.books.scene.interfaces[0].clone();
+    tunnel.kind = Kind::Virtual;
+    let stands = |farm: &mut Farm, tunnel: Interface| {
+        let scene = Scene::new(vec![tunnel], Vec::new(), &KnownNetworks::default());
+        farm.books.stands(farm.now, scene);
+        farm.collect();
+    };
+    stands(&mut farm, tunnel.clone());
+    let job = farm.job("10.77.0.2");
+    farm.answer_hellos(&[(2, SAME)], &[]);
+    farm.placement(job);
+    stands(&mut farm, Interface { kind: Kind::Link, ..tunnel });
+    assert!(farm.answers.is_empty() && farm.todo.is_empty(), "{:?}", farm.answers);
 }

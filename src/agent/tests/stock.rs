@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use super::super::ask::{Answer, Contact};
 use super::super::books::ClientId;
 use super::super::remembered::Memory;
-use super::farm::{Farm, SETTLED, gcc, up};
+use super::farm::{Farm, SETTLED, addr, gcc, up};
 use super::{Action, JobReport, Probed, Transfer};
 use crate::discovery::heard::{Heard, HeardAddr, HeardPeer};
 
@@ -268,4 +268,49 @@ fn an_address_that_is_heard_while_the_first_one_is_asked_is_asked_too() {
     farm.answer_hellos(&[], &[2]);
     assert_eq!(answer_probes(&mut farm, "12.2.0"), ["gcc"]);
     farm.placement(job);
+}
+
+#[test]
+fn a_probe_that_was_cut_off_is_repeated_once_the_host_answers_again() {
+    let mut farm = Farm::new();
+    let job = farm.job("10.77.0.2");
+    farm.answer_hellos(&[], &[2]);
+    let Some(Action::Probe(key, _, name)) = farm.todo.pop() else { panic!("not asked") };
+    let cut = Probed::Failed("connection refused".to_owned());
+    farm.books.peer_probed(farm.now, key, &name, cut);
+    farm.collect();
+    assert!(farm.local(job).contains("connection refused"));
+    farm.leaves(job);
+    farm.pass(Duration::from_secs(2));
+    let again = farm.job("10.77.0.2");
+    farm.answer_hellos(&[], &[2]);
+    if farm.answer(again).is_some() {
+        farm.leaves(again);
+    }
+    let next = farm.job("10.77.0.2");
+    assert_eq!(answer_probes(&mut farm, "12.2.0"), ["gcc"]);
+    assert_eq!(farm.placement(next).compiler, b"gcc");
+}
+
+#[test]
+fn a_job_that_cannot_be_checked_goes_only_where_the_stock_host_was_probed() {
+    let mut farm = Farm::new();
+    let first = farm.job("+zeroconf");
+    let Heard::Up(mut twins) = stock_up(2, "12") else { unreachable!("it is up") };
+    twins.addrs.push(HeardAddr { addr: addr(3), interface: "eth0".to_owned() });
+    farm.hears(Heard::Up(twins));
+    farm.answer_hellos(&[], &[2]);
+    assert_eq!(answer_probes(&mut farm, "12.2.0"), ["gcc"]);
+    assert_eq!(farm.placement(first).addrs, [addr(2), addr(3)]);
+    let unmarked = unmarked_job(&mut farm);
+    assert_eq!(farm.placement(unmarked).addrs, [addr(2)]);
+    farm.leaves(first);
+    farm.leaves(unmarked);
+    // Now the other one answers first.
+    farm.pass(Duration::from_secs(15));
+    let next = farm.job("+zeroconf");
+    farm.answer_hellos(&[], &[3]);
+    let Some(Action::Probe(_, at, _)) = farm.todo.last() else { panic!("not asked") };
+    assert_eq!(*at, addr(3));
+    farm.leaves(next);
 }

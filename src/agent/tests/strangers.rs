@@ -1,9 +1,17 @@
 //! Networks that are new to the user: what discovered hosts there get, and what the user is told.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::SAME;
-use super::farm::{Farm, SETTLED, up};
+use ipnet::IpNet;
+
+use super::farm::{Farm, SETTLED, addr, hello, up};
+use super::{Action, SAME};
+use crate::agent::ask::Answer;
+use crate::agent::scene::Scene;
+use crate::discovery::heard::{Heard, HeardAddr, HeardPeer};
+use crate::discovery::interfaces::{Interface, Kind};
+use crate::discovery::networks::Network;
 use crate::policy::file;
 use crate::policy::networks::{Gateway, KnownNetworks, NetworkId};
 use crate::wire::control::{AgentMessage, Hint};
@@ -119,4 +127,101 @@ fn only_a_rule_that_names_the_network_lifts_the_hold() {
         let job = farm.job("+zeroconf");
         assert_eq!(matches!(farm.answer(job), Some(AgentMessage::Placed(_))), used, "{condition}");
     }
+}
+
+#[test]
+fn hosts_of_a_trusted_network_get_nothing_while_a_new_one_has_the_same_addresses() {
+    let prefix: IpNet = "10.77.0.0/24".parse().unwrap();
+    let id = |gateway| NetworkId { prefixes: vec![prefix], gateway };
+    let mut known = KnownNetworks::default();
+    known.trust(&id(Gateway::None), "the first one used");
+    let stands = |farm: &mut Farm, wlan0: Gateway, addr: &str| {
+        let interface = |name: &str, index, addr: &str| Interface {
+            name: name.to_owned(),
+            index,
+            addr: addr.parse().unwrap(),
+            prefix_len: 24,
+            kind: Kind::Link,
+        };
+        let interfaces = vec![interface("eth0", 2, "10.77.0.1"), interface("wlan0", 3, addr)];
+        let networks = vec![
+            Network::new(("eth0", 2), id(Gateway::None), None),
+            Network::new(("wlan0", 3), id(wlan0), None),
+        ];
+        farm.books.stands(farm.now, Scene::new(interfaces, networks, &known));
+        farm.collect();
+    };
+    let mut farm = Farm::settled_with_h2(SAME);
+    stands(&mut farm, cafe(), "10.77.0.9");
+    farm.pass(SETTLED);
+    let job = farm.job("+zeroconf");
+    assert_eq!(farm.local(job), format!("its only host is left out: {HELD}"));
+    farm.leaves(job);
+    for (wlan0, addr) in [(cafe(), "10.78.0.9"), (Gateway::None, "10.77.0.9")] {
+        stands(&mut farm, wlan0, addr);
+        let job = farm.job("+zeroconf");
+        farm.answer_hellos(&[(2, SAME)], &[]);
+        farm.placement(job);
+        farm.leaves(job);
+    }
+}
+
+/// Host 2, on the trusted network of eth0, and whoever says in the café that he is that host too.
+fn farm_with_an_impostor() -> Farm {
+    let prefix = |text: &str| vec![text.parse::<IpNet>().unwrap()];
+    let home = NetworkId { prefixes: prefix("10.77.0.0/24"), gateway: Gateway::None };
+    let cafe = NetworkId { prefixes: prefix("10.9.0.0/24"), gateway: cafe() };
+    let mut known = KnownNetworks::default();
+    known.trust(&home, "the first one used");
+    let interface = |name: &str, index, addr: &str| Interface {
+        name: name.to_owned(),
+        index,
+        addr: addr.parse().unwrap(),
+        prefix_len: 24,
+        kind: Kind::Link,
+    };
+    let interfaces = vec![interface("eth0", 2, "10.77.0.1"), interface("wlan0", 3, "10.9.0.1")];
+    let networks =
+        vec![Network::new(("eth0", 2), home, None), Network::new(("wlan0", 3), cafe, None)];
+    let mut farm = Farm::new();
+    farm.books.stands(farm.now, Scene::new(interfaces, networks, &known));
+    farm.job("+zeroconf");
+    farm
+}
+
+fn impostor() -> HeardAddr {
+    HeardAddr { addr: "10.9.0.66:3632".parse().unwrap(), interface: "wlan0".to_owned() }
+}
+
+fn asked_addrs(farm: &Farm) -> Vec<Vec<SocketAddr>> {
+    let asked = farm.todo.iter().filter_map(|action| match action {
+        Action::Hello(_, addrs, _) => Some(addrs.clone()),
+        _ => None,
+    });
+    asked.collect()
+}
+
+#[test]
+fn nobody_on_a_new_network_speaks_for_a_host_of_a_trusted_one() {
+    let mut farm = farm_with_an_impostor();
+    let Heard::Up(mut both) = up(2) else { unreachable!("it is up") };
+    both.addrs.insert(0, impostor());
+    farm.hears(Heard::Up(both.clone()));
+    assert_eq!(asked_addrs(&farm), [[addr(2)]]);
+
+    // The impostor is heard first.
+    let mut farm = farm_with_an_impostor();
+    let alone = HeardPeer { addrs: vec![impostor()], ..both.clone() };
+    farm.hears(Heard::Up(alone));
+    let Some(Action::Hello(key, _, _)) = farm.todo.pop() else { panic!("not asked") };
+    let lie = Box::new(hello(2, SAME));
+    farm.books.peer_answered(farm.now, key, Answer::Ours(impostor().addr, lie));
+    farm.collect();
+    farm.hears(Heard::Up(both));
+    assert_eq!(asked_addrs(&farm), [[addr(2)]]);
+    let job = farm.job("+zeroconf");
+    farm.answer_hellos(&[(2, &[("gcc", "11.3.0")])], &[]);
+    farm.pass(SETTLED);
+    let reason = "its only host is left out: gcc 12.2.0 here, 11.3.0 there";
+    assert_eq!(farm.local(job), reason);
 }

@@ -93,5 +93,7 @@ fn finds_a_stock_server_with_a_link_local_address_only() {
     story.happens();
     story.list_is("found", &[&expected]);
     story.job_on("used", &build, &expected);
+    // Every link is such a network until it has an address.
+    assert!(!story.host(1).dir("distcc/networks.toml").exists(), "it was remembered");
     story.end(build, &[1]);
 }
