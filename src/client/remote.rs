@@ -190,12 +190,11 @@ impl Talk<'_, '_> {
     fn send(&mut self, request: &[u8]) -> Result<Sent, HostFailure> {
         let mut rest = request;
         while !rest.is_empty() {
+            // Before the first byte too: the place may have been lost while the source was made.
+            self.wait(PollFlags::POLLOUT, SENDING)?;
             match self.stream.write(rest) {
                 Ok(n_written) => rest = &rest[n_written..],
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.wait(PollFlags::POLLOUT, SENDING)?;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if is_passing(&error) => {}
                 Err(error) => return Ok(Sent::Part(error)),
             }
         }
@@ -269,7 +268,7 @@ impl Talk<'_, '_> {
     }
 }
 
-/// Nothing is there to read after all.
+/// Nothing can be read or written after all.
 fn is_passing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock)
 }
@@ -362,14 +361,42 @@ mod tests {
         assert_eq!(failure.to_string(), "sending failed: timed out");
     }
 
+    /// The word of an agent that takes the place with the key 7 back.
+    fn recall() -> Vec<u8> {
+        let reason = "it does not answer".to_owned();
+        frame(&AgentMessage::Recalled { key: 7, reason }).unwrap()
+    }
+
     #[test]
     fn a_recall_ends_an_exchange_in_the_middle_of_the_request() {
         let (ours, mut agents) = UnixStream::pair().unwrap();
         let mut link = AgentLink::over(ours).unwrap();
         let mut watch = Watch::with_agent(&mut link, 7);
-        let recall = AgentMessage::Recalled { key: 7, reason: "it does not answer".to_owned() };
-        agents.write_all(&frame(&recall).unwrap()).unwrap();
+        let recaller = thread::spawn(move || {
+            // The connection's buffers are full by then, or the exchange has not begun.
+            thread::sleep(Duration::from_millis(20));
+            agents.write_all(&recall()).unwrap();
+            agents
+        });
         let failure = exchange_with_deaf_host(STALL, &mut watch);
         assert_eq!(failure.to_string(), "was lost: it does not answer");
+        drop(recaller.join().unwrap());
+    }
+
+    #[test]
+    fn a_place_that_was_recalled_before_the_request_gets_none_of_it() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let addr = listener.local_addr().unwrap();
+        let connection = Connection::open(&[addr], &mut Watch::alone()).unwrap();
+        let (ours, mut agents) = UnixStream::pair().unwrap();
+        let mut link = AgentLink::over(ours).unwrap();
+        // As while the preprocessor runs.
+        agents.write_all(&recall()).unwrap();
+        let watch = &mut Watch::with_agent(&mut link, 7);
+        let ended = connection.exchange(b"request", Protocol::Plain, STALL, watch);
+        assert!(matches!(ended, Err(HostFailure::Lost(_))), "{ended:?}");
+        let mut got = Vec::new();
+        listener.accept().unwrap().0.read_to_end(&mut got).unwrap();
+        assert_eq!(got, b"");
     }
 }
