@@ -7,6 +7,7 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use socket2::SockRef;
 
 use crate::sys::tcp;
 use crate::wire::control::Transfer;
@@ -125,6 +126,21 @@ impl Connection {
         if self.since.elapsed() > STALE_AFTER || self.has_spoken() {
             self = Self::open(&[self.addr], watch)?;
         }
+        let exchanged = self.talk(request, protocol, stall, watch);
+        if matches!(exchanged, Err(HostFailure::Lost(_))) {
+            // What is still in the kernel's hands is not to reach whoever has that address next.
+            let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+        }
+        exchanged
+    }
+
+    fn talk(
+        &self,
+        request: &[u8],
+        protocol: Protocol,
+        stall: Duration,
+        watch: &mut Watch<'_>,
+    ) -> Result<(Reply, Transfer), HostFailure> {
         let mut talk = Talk { stream: &self.stream, stall, watch };
         let sent = talk.send(request)?;
         let mut decoder = ReplyDecoder::new(protocol, Limits::default());
@@ -346,18 +362,16 @@ mod tests {
         assert!(matches!(reply, Err(HostFailure::Nonsense(_))), "{reply:?}");
     }
 
-    /// An exchange with a host that reads nothing, so that its socket's buffers fill.
-    fn exchange_with_deaf_host(stall: Duration, watch: &mut Watch<'_>) -> HostFailure {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let addr = listener.local_addr().unwrap();
-        let connection = Connection::open(&[addr], &mut Watch::alone()).unwrap();
-        let request = vec![0; 32 << 20];
-        connection.exchange(&request, Protocol::Plain, stall, watch).unwrap_err()
-    }
-
     #[test]
     fn a_host_that_takes_nothing_is_given_up_after_the_stall_deadline() {
-        let failure = exchange_with_deaf_host(Duration::from_millis(20), &mut Watch::alone());
+        // It reads nothing, so that its socket's buffers fill.
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let addr = listener.local_addr().unwrap();
+        let watch = &mut Watch::alone();
+        let connection = Connection::open(&[addr], watch).unwrap();
+        let request = vec![0; 32 << 20];
+        let stall = Duration::from_millis(20);
+        let failure = connection.exchange(&request, Protocol::Plain, stall, watch).unwrap_err();
         assert_eq!(failure.to_string(), "sending failed: timed out");
     }
 
@@ -368,19 +382,25 @@ mod tests {
     }
 
     #[test]
-    fn a_recall_ends_an_exchange_in_the_middle_of_the_request() {
+    fn what_was_not_sent_before_a_recall_is_never_sent() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let addr = listener.local_addr().unwrap();
         let (ours, mut agents) = UnixStream::pair().unwrap();
         let mut link = AgentLink::over(ours).unwrap();
-        let mut watch = Watch::with_agent(&mut link, 7);
+        let connection = Connection::open(&[addr], &mut Watch::alone()).unwrap();
+        let mut host = listener.accept().unwrap().0;
         let recaller = thread::spawn(move || {
-            // The connection's buffers are full by then, or the exchange has not begun.
-            thread::sleep(Duration::from_millis(20));
+            host.read_exact(&mut [0]).unwrap();
             agents.write_all(&recall()).unwrap();
-            agents
+            (host, agents)
         });
-        let failure = exchange_with_deaf_host(STALL, &mut watch);
-        assert_eq!(failure.to_string(), "was lost: it does not answer");
-        drop(recaller.join().unwrap());
+        let watch = &mut Watch::with_agent(&mut link, 7);
+        let request = vec![0; 32 << 20];
+        let ended = connection.exchange(&request, Protocol::Plain, STALL, watch);
+        assert_eq!(ended.unwrap_err().to_string(), "was lost: it does not answer");
+        let (mut host, _agents) = recaller.join().unwrap();
+        let read = host.read_to_end(&mut Vec::new()).map_err(|error| error.kind());
+        assert_eq!(read, Err(io::ErrorKind::ConnectionReset));
     }
 
     #[test]
@@ -388,6 +408,7 @@ mod tests {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let addr = listener.local_addr().unwrap();
         let connection = Connection::open(&[addr], &mut Watch::alone()).unwrap();
+        let mut host = listener.accept().unwrap().0;
         let (ours, mut agents) = UnixStream::pair().unwrap();
         let mut link = AgentLink::over(ours).unwrap();
         // As while the preprocessor runs.
@@ -396,7 +417,8 @@ mod tests {
         let ended = connection.exchange(b"request", Protocol::Plain, STALL, watch);
         assert!(matches!(ended, Err(HostFailure::Lost(_))), "{ended:?}");
         let mut got = Vec::new();
-        listener.accept().unwrap().0.read_to_end(&mut got).unwrap();
+        // Cut off, it gets an error after all that has arrived.
+        let _ = host.read_to_end(&mut got);
         assert_eq!(got, b"");
     }
 }
