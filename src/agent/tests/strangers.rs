@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::super::books::ClientId;
 use super::SAME;
 use super::farm::{Farm, SETTLED, up};
 use crate::policy::file;
@@ -119,4 +120,48 @@ fn only_a_rule_that_names_the_network_lifts_the_hold() {
         let job = farm.job("+zeroconf");
         assert_eq!(matches!(farm.answer(job), Some(AgentMessage::Placed(_))), used, "{condition}");
     }
+}
+
+/// Only the café is trusted, and this job is on its way to host 2 there.
+fn trusted_cafe_with_job() -> (Farm, ClientId, KnownNetworks) {
+    let mut known = KnownNetworks::default();
+    let prefixes = vec!["10.77.0.0/24".parse().unwrap()];
+    known.trust(&NetworkId { prefixes, gateway: cafe() }, "trusted by the user");
+    let mut farm = farm_in_cafe(cafe(), &known);
+    farm.pass(SETTLED);
+    let job = farm.job("+zeroconf");
+    farm.placement(job);
+    farm.todo.clear();
+    (farm, job, known)
+}
+
+fn recalled(farm: &mut Farm, job: ClientId) -> String {
+    match farm.answer(job) {
+        Some(AgentMessage::Recalled { reason, .. }) => reason,
+        other => panic!("not recalled: {other:?}"),
+    }
+}
+
+#[test]
+fn a_network_that_is_trusted_no_longer_gets_no_source_that_is_still_here() {
+    let (mut farm, job, known) = trusted_cafe_with_job();
+    farm.stands_at("10.77.0.1", cafe(), &known);
+    assert!(farm.answers.is_empty(), "nothing has changed");
+    farm.stands_at("10.77.0.1", cafe(), &KnownNetworks::default());
+    assert_eq!(recalled(&mut farm, job), "its network is not trusted any more");
+}
+
+#[test]
+fn another_network_with_the_same_addresses_gets_nothing_that_was_meant_for_the_former() {
+    let (mut farm, job, known) = trusted_cafe_with_job();
+    let other = Gateway::Mac("02:00:00:00:00:02".to_owned());
+    farm.stands_at("10.77.0.1", other, &KnownNetworks { trust_all: true, ..known });
+    assert_eq!(recalled(&mut farm, job), "this machine has left its network");
+    farm.leaves(job);
+    let next = farm.job("+zeroconf");
+    assert!(farm.answer(next).is_none(), "nobody has answered there");
+    farm.hears(up(2));
+    assert!(farm.answer(next).is_none());
+    farm.answer_hellos(&[(2, SAME)], &[]);
+    farm.placement(next);
 }
