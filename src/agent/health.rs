@@ -353,6 +353,22 @@ impl Books {
         });
     }
 
+    /// Recalls what went to discovered peers where they were heard on these interfaces.
+    pub(super) fn recall_sent_over(&mut self, interfaces: &[String], reason: &str) {
+        if interfaces.is_empty() {
+            return;
+        }
+        let discovered = self.peers.values().filter(|peer| peer.is_discovered());
+        let heard = discovered.flat_map(|peer| {
+            let there = peer.addrs.iter().filter(|heard| interfaces.contains(&heard.interface));
+            there.map(|heard| (peer.key, heard.addr))
+        });
+        let heard: Vec<(PeerKey, SocketAddr)> = heard.collect();
+        self.recall(reason, |at, sent_to| {
+            heard.iter().any(|(key, addr)| *key == at && sent_to.contains(addr))
+        });
+    }
+
     /// Is the peer known to be there? One in doubt is asked; with jobs it has been, and will be
     /// when that is due.
     pub(super) fn is_there(&mut self, now: Instant, key: PeerKey) -> bool {

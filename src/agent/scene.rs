@@ -127,8 +127,10 @@ impl Books {
     /// This machine stands elsewhere now, or the user thinks otherwise of where it stands.
     pub(super) fn stands(&mut self, now: Instant, scene: Scene) {
         let before = mem::replace(&mut self.scene, scene);
+        self.recall_from_untrusted(&before);
+        let replaced = self.replaced_networks(&before);
         if !before.is_same_place(&self.scene) {
-            self.forget_those_left_behind(now);
+            self.forget_those_left_behind(now, &replaced);
         }
         // What is new is heard of; what is gone tells nobody.
         let mut gone = before.interfaces;
@@ -138,6 +140,8 @@ impl Books {
         gone.retain(|had| !self.scene.interfaces.iter().any(|has| is_same(had, has)));
         if !gone.is_empty() {
             self.recall_sent_from(&gone);
+        }
+        if !gone.is_empty() || !replaced.is_empty() {
             self.moved(now);
         }
         let is_new = |network: &Network| !before.networks.contains(network);
@@ -148,11 +152,37 @@ impl Books {
         self.serve_waiting(now);
     }
 
-    /// Discovered peers that no link leads to any more are forgotten at once; on the way back they
-    /// are found by the network's memory, and by asking. What they were to compile is lost.
-    fn forget_those_left_behind(&mut self, now: Instant) {
+    /// The interfaces of networks that others have replaced, with the same addresses perhaps.
+    fn replaced_networks(&self, before: &Scene) -> Vec<String> {
+        let is_replaced = |former: &&Network| {
+            let mut now = self.scene.networks.iter();
+            let now = now.find(|network| network.interface == former.interface);
+            former.id.is_identified() && now.is_some_and(|now| now.id.gateway != former.id.gateway)
+        };
+        let replaced = before.networks.iter().filter(is_replaced);
+        replaced.map(|network| network.interface.clone()).collect()
+    }
+
+    /// Takes back what hosts were to compile because their network was trusted, if it is not any
+    /// more: the source may not have gone out yet.
+    fn recall_from_untrusted(&mut self, before: &Scene) {
+        let has_lost_trust = |former: &&Network| {
+            before.standing(&former.interface) == Standing::Trusted
+                && self.scene.standing(&former.interface) != Standing::Trusted
+        };
+        let untrusted = before.networks.iter().filter(has_lost_trust);
+        let untrusted: Vec<String> = untrusted.map(|network| network.interface.clone()).collect();
+        self.recall_sent_over(&untrusted, "its network is not trusted any more");
+    }
+
+    /// Discovered peers that no link leads to any more, and those of networks that were replaced,
+    /// are forgotten at once; on the way back they are found by the network's memory, and by
+    /// asking. What they were to compile is lost.
+    fn forget_those_left_behind(&mut self, now: Instant, replaced: &[String]) {
         let scene = &self.scene;
-        let changes = self.cluster.moved(|heard| scene.is_on_link(heard.addr, &heard.interface));
+        let changes = self.cluster.moved(|heard| {
+            scene.is_on_link(heard.addr, &heard.interface) && !replaced.contains(&heard.interface)
+        });
         for change in &changes {
             if let Change::Removed(node) = change
                 && let Some(key) = self.discovered.get(node).copied()

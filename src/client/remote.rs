@@ -7,6 +7,7 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use socket2::SockRef;
 
 use crate::sys::tcp;
 use crate::wire::control::Transfer;
@@ -125,6 +126,21 @@ impl Connection {
         if self.since.elapsed() > STALE_AFTER || self.has_spoken() {
             self = Self::open(&[self.addr], watch)?;
         }
+        let exchanged = self.talk(request, protocol, stall, watch);
+        if matches!(exchanged, Err(HostFailure::Lost(_))) {
+            // What is still in the kernel's hands is not to reach whoever has that address next.
+            let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+        }
+        exchanged
+    }
+
+    fn talk(
+        &self,
+        request: &[u8],
+        protocol: Protocol,
+        stall: Duration,
+        watch: &mut Watch<'_>,
+    ) -> Result<(Reply, Transfer), HostFailure> {
         let mut talk = Talk { stream: &self.stream, stall, watch };
         let sent = talk.send(request)?;
         let mut decoder = ReplyDecoder::new(protocol, Limits::default());
@@ -190,12 +206,11 @@ impl Talk<'_, '_> {
     fn send(&mut self, request: &[u8]) -> Result<Sent, HostFailure> {
         let mut rest = request;
         while !rest.is_empty() {
+            // Before the first byte too: the place may have been lost while the source was made.
+            self.wait(PollFlags::POLLOUT, SENDING)?;
             match self.stream.write(rest) {
                 Ok(n_written) => rest = &rest[n_written..],
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.wait(PollFlags::POLLOUT, SENDING)?;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if is_passing(&error) => {}
                 Err(error) => return Ok(Sent::Part(error)),
             }
         }
@@ -269,7 +284,7 @@ impl Talk<'_, '_> {
     }
 }
 
-/// Nothing is there to read after all.
+/// Nothing can be read or written after all.
 fn is_passing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock)
 }
@@ -347,29 +362,63 @@ mod tests {
         assert!(matches!(reply, Err(HostFailure::Nonsense(_))), "{reply:?}");
     }
 
-    /// An exchange with a host that reads nothing, so that its socket's buffers fill.
-    fn exchange_with_deaf_host(stall: Duration, watch: &mut Watch<'_>) -> HostFailure {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let addr = listener.local_addr().unwrap();
-        let connection = Connection::open(&[addr], &mut Watch::alone()).unwrap();
-        let request = vec![0; 32 << 20];
-        connection.exchange(&request, Protocol::Plain, stall, watch).unwrap_err()
-    }
-
     #[test]
     fn a_host_that_takes_nothing_is_given_up_after_the_stall_deadline() {
-        let failure = exchange_with_deaf_host(Duration::from_millis(20), &mut Watch::alone());
+        // It reads nothing, so that its socket's buffers fill.
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let addr = listener.local_addr().unwrap();
+        let watch = &mut Watch::alone();
+        let connection = Connection::open(&[addr], watch).unwrap();
+        let request = vec![0; 32 << 20];
+        let stall = Duration::from_millis(20);
+        let failure = connection.exchange(&request, Protocol::Plain, stall, watch).unwrap_err();
         assert_eq!(failure.to_string(), "sending failed: timed out");
     }
 
+    /// The word of an agent that takes the place with the key 7 back.
+    fn recall() -> Vec<u8> {
+        let reason = "it does not answer".to_owned();
+        frame(&AgentMessage::Recalled { key: 7, reason }).unwrap()
+    }
+
     #[test]
-    fn a_recall_ends_an_exchange_in_the_middle_of_the_request() {
+    fn what_was_not_sent_before_a_recall_is_never_sent() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let addr = listener.local_addr().unwrap();
         let (ours, mut agents) = UnixStream::pair().unwrap();
         let mut link = AgentLink::over(ours).unwrap();
-        let mut watch = Watch::with_agent(&mut link, 7);
-        let recall = AgentMessage::Recalled { key: 7, reason: "it does not answer".to_owned() };
-        agents.write_all(&frame(&recall).unwrap()).unwrap();
-        let failure = exchange_with_deaf_host(STALL, &mut watch);
-        assert_eq!(failure.to_string(), "was lost: it does not answer");
+        let connection = Connection::open(&[addr], &mut Watch::alone()).unwrap();
+        let mut host = listener.accept().unwrap().0;
+        let recaller = thread::spawn(move || {
+            host.read_exact(&mut [0]).unwrap();
+            agents.write_all(&recall()).unwrap();
+            (host, agents)
+        });
+        let watch = &mut Watch::with_agent(&mut link, 7);
+        let request = vec![0; 32 << 20];
+        let ended = connection.exchange(&request, Protocol::Plain, STALL, watch);
+        assert_eq!(ended.unwrap_err().to_string(), "was lost: it does not answer");
+        let (mut host, _agents) = recaller.join().unwrap();
+        let read = host.read_to_end(&mut Vec::new()).map_err(|error| error.kind());
+        assert_eq!(read, Err(io::ErrorKind::ConnectionReset));
+    }
+
+    #[test]
+    fn a_place_that_was_recalled_before_the_request_gets_none_of_it() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let addr = listener.local_addr().unwrap();
+        let connection = Connection::open(&[addr], &mut Watch::alone()).unwrap();
+        let mut host = listener.accept().unwrap().0;
+        let (ours, mut agents) = UnixStream::pair().unwrap();
+        let mut link = AgentLink::over(ours).unwrap();
+        // As while the preprocessor runs.
+        agents.write_all(&recall()).unwrap();
+        let watch = &mut Watch::with_agent(&mut link, 7);
+        let ended = connection.exchange(b"request", Protocol::Plain, STALL, watch);
+        assert!(matches!(ended, Err(HostFailure::Lost(_))), "{ended:?}");
+        let mut got = Vec::new();
+        // Cut off, it gets an error after all that has arrived.
+        let _ = host.read_to_end(&mut got);
+        assert_eq!(got, b"");
     }
 }

@@ -137,7 +137,20 @@ fn live(ready: Ready, announce: impl FnOnce(String)) -> Result<(), Failure> {
         let advertise = ready.advertise;
         let advertiser = advertise.map(|reachability| advert::start(&ready.identity, reachability));
         let advertiser = advertiser.transpose().map_err(RunError::Advertise)?;
-        let inventory = first_look(&ready.scanner, ready.programs).await?;
+        let told_to_end = set_phase.subscribe();
+        let looked = tokio::select! {
+            looked = first_look(&ready.scanner, ready.programs) => looked.map(Some),
+            // Compilers that hang do not hold up the end either.
+            () = reached(&told_to_end, Phase::Draining) => Ok(None),
+        };
+        let Ok(Some(inventory)) = looked else {
+            // It may have been announced that we are here.
+            if let Some(advertiser) = advertiser {
+                advertiser.withdraw().await;
+            }
+            return looked.map(drop);
+        };
+        drop(told_to_end);
         let summary = ready.summary.of(ready.programs, &inventory);
         let config = Config {
             identity: ready.identity,

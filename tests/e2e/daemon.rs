@@ -303,6 +303,28 @@ fn a_machine_without_a_compiler_is_told_so() {
 }
 
 #[test]
+fn ends_on_sigterm_while_its_only_compiler_does_not_say_who_it_is() {
+    let dir = gated_dir();
+    fs::rename(dir.path().join("bin/stub"), dir.path().join("bin/gcc")).unwrap();
+    let begun = dir.path().join("begun");
+    let path = format!("{}:/nonexistent", dir.path().join("bin").display());
+    let mut daemon = (0..20).find_map(|_| {
+        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let mut daemon = command(dir.path(), port, &["--no-detach"]);
+        let mut daemon = daemon.env("DISTCCD_PATH", &path).spawn().unwrap();
+        until("it asks", || begun.exists() || daemon.try_wait().unwrap().is_some());
+        begun.exists().then_some(daemon)
+    });
+    let daemon = daemon.as_mut().expect("a free port");
+    kill(Pid::from_raw(daemon.id().try_into().unwrap()), Signal::SIGTERM).unwrap();
+    assert!(daemon.wait().unwrap().success());
+    assert!(!dir.path().join("pid").exists());
+    fs::write(dir.path().join("gate"), "go\n").unwrap();
+}
+
+#[test]
 fn a_shell_s_pipe_is_not_kept_open() {
     let dir = open_dir();
     let script = "\"$0\" --enable-tcp-insecure --lifetime 30 --listen 127.0.0.1 --log-file log \

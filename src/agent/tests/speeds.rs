@@ -35,14 +35,18 @@ fn answer_probe(farm: &mut Farm) {
 /// A discovered stock host with the same compiler.
 fn with_stock() -> Farm {
     let mut farm = Farm::new();
+    discover_stock(&mut farm);
+    farm
+}
+
+fn discover_stock(farm: &mut Farm) {
     let first: ClientId = farm.job("+zeroconf");
     farm.hears(up(2));
     farm.answer_hellos(&[], &[2]);
-    answer_probe(&mut farm);
+    answer_probe(farm);
     farm.pass(SETTLED);
     farm.leaves(first);
     farm.answers.clear();
-    farm
 }
 
 #[test]
@@ -76,7 +80,7 @@ fn what_was_measured_is_not_true_of_another_network() {
     // The same prefix behind another router, where a machine has the same address.
     let trusting = KnownNetworks { trust_all: true, ..KnownNetworks::default() };
     farm.stands_at("10.77.0.1", Gateway::Mac("52:54:00:00:00:01".to_owned()), &trusting);
-    farm.now += SETTLED;
+    discover_stock(&mut farm);
     assert_eq!(token(&mut farm), "10.77.0.2:3632/2");
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::super::books::ClientId;
 use super::farm::{Farm, SETTLED, addr, hello, up};
 use super::{Action, SAME};
 use crate::agent::ask::Answer;
@@ -224,4 +225,48 @@ fn nobody_on_a_new_network_speaks_for_a_host_of_a_trusted_one() {
     farm.pass(SETTLED);
     let reason = "its only host is left out: gcc 12.2.0 here, 11.3.0 there";
     assert_eq!(farm.local(job), reason);
+}
+
+/// Only the café is trusted, and this job is on its way to host 2 there.
+fn trusted_cafe_with_job() -> (Farm, ClientId, KnownNetworks) {
+    let mut known = KnownNetworks::default();
+    let prefixes = vec!["10.77.0.0/24".parse().unwrap()];
+    known.trust(&NetworkId { prefixes, gateway: cafe() }, "trusted by the user");
+    let mut farm = farm_in_cafe(cafe(), &known);
+    farm.pass(SETTLED);
+    let job = farm.job("+zeroconf");
+    farm.placement(job);
+    farm.todo.clear();
+    (farm, job, known)
+}
+
+fn recalled(farm: &mut Farm, job: ClientId) -> String {
+    match farm.answer(job) {
+        Some(AgentMessage::Recalled { reason, .. }) => reason,
+        other => panic!("not recalled: {other:?}"),
+    }
+}
+
+#[test]
+fn a_network_that_is_trusted_no_longer_gets_no_source_that_is_still_here() {
+    let (mut farm, job, known) = trusted_cafe_with_job();
+    farm.stands_at("10.77.0.1", cafe(), &known);
+    assert!(farm.answers.is_empty(), "nothing has changed");
+    farm.stands_at("10.77.0.1", cafe(), &KnownNetworks::default());
+    assert_eq!(recalled(&mut farm, job), "its network is not trusted any more");
+}
+
+#[test]
+fn another_network_with_the_same_addresses_gets_nothing_that_was_meant_for_the_former() {
+    let (mut farm, job, known) = trusted_cafe_with_job();
+    let other = Gateway::Mac("02:00:00:00:00:02".to_owned());
+    farm.stands_at("10.77.0.1", other, &KnownNetworks { trust_all: true, ..known });
+    assert_eq!(recalled(&mut farm, job), "this machine has left its network");
+    farm.leaves(job);
+    let next = farm.job("+zeroconf");
+    assert!(farm.answer(next).is_none(), "nobody has answered there");
+    farm.hears(up(2));
+    assert!(farm.answer(next).is_none());
+    farm.answer_hellos(&[(2, SAME)], &[]);
+    farm.placement(next);
 }
