@@ -24,6 +24,8 @@ use super::{Reach, SERVICE_TYPE, escape};
 
 /// Instances remembered at most, and events waiting for a slow reader at most.
 const MAX_INSTANCES: usize = 512;
+/// The library's events taken out of its queue at most before they are looked at.
+const MAX_EVENTS: usize = 4 * MAX_INSTANCES;
 /// The library asks at 1, 3, 7, ... s and after an hour only once an hour; a machine behind a switch
 /// that was off for two minutes would not be found again for that long.
 const ASK_AGAIN: Duration = Duration::from_secs(30);
@@ -182,7 +184,7 @@ impl Listener {
         loop {
             tokio::select! {
                 event = subscription.services.recv_async() => match event {
-                    Ok(event) => self.notice(event),
+                    Ok(event) => self.notice_all(event, &subscription.services),
                     // More was heard, or replayed, than the library's queue holds. Its cache would
                     // overflow the next subscription too, so it has to go.
                     Err(_) => {
@@ -253,6 +255,17 @@ impl Listener {
 
     fn drain(&mut self, subscription: &Subscription) {
         while let Ok(event) = subscription.services.try_recv() {
+            self.notice(event);
+        }
+    }
+
+    /// Takes in what has come, and first of all empties the queue again and again: a replay of five
+    /// hundred instances fills it, and then the library ends the subscription.
+    fn notice_all(&mut self, first: ServiceEvent, services: &Receiver<ServiceEvent>) {
+        let mut events = VecDeque::from([first]);
+        while let Some(event) = events.pop_front() {
+            let room = MAX_EVENTS.saturating_sub(events.len());
+            events.extend(services.try_iter().take(room));
             self.notice(event);
         }
     }
