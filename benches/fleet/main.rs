@@ -89,7 +89,11 @@ fn bench() -> io::Result<()> {
 
     let before = agent.cpu()?;
     thread::sleep(HALF_MINUTE);
-    report("CPU of an idle minute, nobody connected", millis((agent.cpu()? - before) * 2), "500 ms");
+    report(
+        "CPU of an idle minute, nobody connected",
+        millis((agent.cpu()? - before) * 2),
+        "500 ms",
+    );
 
     let before = agent.cpu()?;
     let n_jobs = jobs_for_half_a_minute(user)?;
@@ -150,9 +154,10 @@ fn prepare(lab: &mut Lab) -> io::Result<Fleet> {
     // Every address of the prefix is this machine's.
     run(host.command("ip").args(["route", "add", "local", stand_ins::PREFIX, "dev", "lo"]))?;
     let port = stand_ins::REAL.port().to_string();
-    run(host.command("distccd").args(["--zeroconf", "--allow", "10.77.0.0/16"]).args([
-        "--port", &port, "--jobs", "16",
-    ]))?;
+    run(host
+        .command("distccd")
+        .args(["--zeroconf", "--allow", "10.77.0.0/16"])
+        .args(["--port", &port, "--jobs", "16"]))?;
     let own = env::current_exe()?;
     let mut fleet = host
         .command(&own.to_string_lossy())

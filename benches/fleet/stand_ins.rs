@@ -27,6 +27,9 @@ const HELLO: &[u8; 12] = b"DIST000000c1";
 /// In an answer, behind two tokens: the id, and then the generation.
 const ID: std::ops::Range<usize> = 24..28;
 const GENERATION: std::ops::Range<usize> = 28..36;
+/// Responders that share the stand-ins. Each puts its answers off by a time of its own, as machines
+/// do; one for each stand-in would keep the processors busy with what they hear of each other.
+const N_RESPONDERS: usize = 25;
 /// How long the real daemon may take to show itself.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -34,11 +37,12 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) fn run(n_stand_ins: &str) -> io::Result<()> {
     let n_stand_ins: u32 = n_stand_ins.parse().map_err(io::Error::other)?;
     let answer = real_answer()?;
-    let daemon = ServiceDaemon::new().map_err(io::Error::other)?;
-    let real = real_record(&daemon)?;
+    let responders = (0..N_RESPONDERS).map(|_| ServiceDaemon::new());
+    let responders: Vec<_> = responders.collect::<Result<_, _>>().map_err(io::Error::other)?;
+    let real = real_record(&responders[0])?;
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, PORT))?;
-    for n in 0..n_stand_ins {
-        register(&daemon, &real, n)?;
+    for (n, responder) in (0..n_stand_ins).zip(responders.iter().cycle()) {
+        register(responder, &real, n)?;
     }
     println!("{READY}");
     for connection in listener.incoming() {

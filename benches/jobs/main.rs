@@ -206,7 +206,8 @@ fn run_job(farm: &Farm, side: Option<usize>, case: &Case) -> io::Result<(Duratio
     }
     command.env("PATH", farm.search_path()).stdin(Stdio::null()).stdout(Stdio::null());
     let (cpu, start) = (children_cpu()?, Instant::now());
-    let status = command.status().map_err(|e| stand_in::at(Path::new(command.get_program()), &e))?;
+    let status =
+        command.status().map_err(|e| stand_in::at(Path::new(command.get_program()), &e))?;
     let (wall, cpu) = (start.elapsed(), children_cpu()?.saturating_sub(cpu));
     if !status.success() {
         return Err(io::Error::other(format!("{command:?} of '{}': {status}", case.name)));
