@@ -82,10 +82,10 @@ fn real_record(daemon: &ServiceDaemon) -> io::Result<Box<ResolvedService>> {
     let deadline = Instant::now() + PATIENCE;
     let record = loop {
         match heard.recv_deadline(deadline).map_err(io::Error::other)? {
-            ServiceEvent::ServiceResolved(record) if record.port == REAL.port() => {
-                if record.get_property_val_str("id").is_some() {
-                    break record;
-                }
+            ServiceEvent::ServiceResolved(record)
+                if record.port == REAL.port() && record.get_property_val_str("id").is_some() =>
+            {
+                break record;
             }
             _ => {}
         }
