@@ -29,6 +29,9 @@ const MAX_EVENTS: usize = 4 * MAX_INSTANCES;
 /// The library asks at 1, 3, 7, ... s and after an hour only once an hour; a machine behind a switch
 /// that was off for two minutes would not be found again for that long.
 const ASK_AGAIN: Duration = Duration::from_secs(30);
+/// With more instances than this, it is asked less often, in proportion: each question costs the
+/// library's thread as much for each of them, and one host more or less matters less.
+const MANY_INSTANCES: usize = 125;
 /// New addresses come in groups; after the first one, this long is waited for the others.
 const SETTLE: Duration = Duration::from_millis(200);
 /// An instance that the cache no longer replayed at the last question is gone, but only if the
@@ -176,7 +179,9 @@ impl Listener {
 
     fn has_asked(&mut self, now: Instant) {
         self.asked = now;
-        self.ask_at = self.cold.next().unwrap_or(now + ASK_AGAIN);
+        let many = self.instances.known.len().div_ceil(MANY_INSTANCES).max(1);
+        let pause = ASK_AGAIN * u32::try_from(many).unwrap_or(u32::MAX);
+        self.ask_at = self.cold.next().unwrap_or(now + pause);
     }
 
     /// Returns when the library's thread has to be replaced or nobody listens to us any more.
