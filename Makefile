@@ -28,7 +28,7 @@ test-all: ## the same and the long suites (LONG=1 in the environment of the test
 compare: ## how the installed original fares where machines come, go and move: its times
 	COMPARE=1 LONG=1 $(CARGO) nextest run --profile long --test netns --success-output immediate scenarios
 
-bench: build ## what a job costs, side by side with an installed distcc
+bench: build ## what a job costs, side by side with an installed distcc, and a fleet of 500
 	@.ci/bench
 
 # `sudo make install` may find no cargo: then what `make build` made is installed.

@@ -14,48 +14,16 @@ use std::time::{Duration, Instant};
 
 use nix::sys::prctl;
 use nix::sys::signal::{Signal, kill};
-use nix::time::clock_getcpuclockid;
-use nix::unistd::{Pid, SysconfVar, sysconf};
+use nix::unistd::Pid;
 use tempfile::TempDir;
 
-/// Name of the stand-in. Ours matches compilers before it sends a job, and is to do so here; the
-/// original replaces a plain `gcc` by the name with the target before it.
-pub(crate) const STUB: &str = "gcc-99";
-/// What the stand-in writes as object.
-const OBJECT: &[u8] = b"object\n";
+use crate::processes::{Process, processes, tree_cpu};
+use crate::stand_in::{self, at};
+
 /// How long a server may take to listen, or to log what it has done.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Between two looks whether it has.
 const POLL: Duration = Duration::from_millis(20);
-
-/// With `-E` it copies its source, with `-c` it reads it and writes a fixed object; anything else
-/// it takes silently. With `-v` it says about itself what gcc does.
-const STUB_SOURCE: &str = r#"
-#include <fcntl.h>
-#include <string.h>
-#include <unistd.h>
-static char buffer[1 << 16];
-static const char about[] = "Target: x86_64-linux-gnu\ngcc version 99.1.0 (stand-in)\n";
-int main(int argc, char **argv) {
-    const char *source = 0, *output = 0;
-    int preprocess = 0, verbose = 0;
-    for (int i = 1; i < argc; i++) {
-        if (!strcmp(argv[i], "-E")) preprocess = 1;
-        else if (!strcmp(argv[i], "-v")) verbose = 1;
-        else if (!strcmp(argv[i], "-o") && i + 1 < argc) output = argv[++i];
-        else if (argv[i][0] != '-') source = argv[i];
-    }
-    if (verbose && write(2, about, sizeof about - 1) < 0) return 1;
-    if (!source) return 0;
-    int in = open(source, O_RDONLY);
-    if (in < 0) return 1;
-    int out = output ? open(output, O_WRONLY | O_CREAT | O_TRUNC, 0666) : 1;
-    if (out < 0) return 1;
-    for (ssize_t n; (n = read(in, buffer, sizeof buffer)) > 0;)
-        if (preprocess && write(out, buffer, n) != n) return 1;
-    return preprocess || write(out, "object\n", 7) == 7 ? 0 : 1;
-}
-"#;
 
 /// A client and a server that belong together.
 #[derive(Clone)]
@@ -183,15 +151,7 @@ impl Farm {
         prctl::set_child_subreaper(true)?;
         let dir = tempfile::Builder::new().prefix("bench-").tempdir()?;
         open_to_all(dir.path(), 0o755)?;
-        write(&dir.path().join("stub.c"), STUB_SOURCE.as_bytes())?;
-        let built = Command::new("gcc")
-            .args(["-O2", "-static", "-o", STUB, "stub.c"])
-            .current_dir(dir.path())
-            .status()
-            .map_err(|e| at(Path::new("gcc"), &e))?;
-        if !built.success() {
-            return Err(io::Error::other("gcc does not build the stand-in compiler"));
-        }
+        stand_in::build(dir.path())?;
         write(&dir.path().join("tiny.c"), b"int one;\n")?;
         write(&dir.path().join("large.c"), &large_source())?;
         let mut search_path = dir.path().as_os_str().to_owned();
@@ -271,56 +231,10 @@ fn large_source() -> Vec<u8> {
     source.into_bytes()
 }
 
-/// Fails unless the object is the stand-in's, whole; and takes it away for the next job.
-pub(crate) fn check_object(path: &Path) -> io::Result<()> {
-    let object = fs::read(path).map_err(|e| at(path, &e))?;
-    fs::remove_file(path)?;
-    if object == OBJECT { Ok(()) } else { Err(io::Error::other("a damaged object came back")) }
-}
-
-/// The error with the path it is about.
-pub(crate) fn at(path: &Path, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
-}
-
 fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     File::create(path).and_then(|mut file| file.write_all(bytes)).map_err(|e| at(path, &e))
 }
 
 fn open_to_all(path: &Path, mode: u32) -> io::Result<()> {
     fs::set_permissions(path, Permissions::from_mode(mode)).map_err(|e| at(path, &e))
-}
-
-/// A living process.
-struct Process {
-    pid: u32,
-    parent: u32,
-    /// Its own, ended threads included, to the nanosecond; and that of the children it has waited
-    /// for, in the steps of `/proc/PID/stat`.
-    cpu: Duration,
-}
-
-fn processes() -> Vec<Process> {
-    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
-    entries.filter_map(|entry| process(entry.file_name().to_str()?.parse().ok()?)).collect()
-}
-
-fn process(pid: u32) -> Option<Process> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name in parentheses may hold anything; after the last one come state and parent, and as
-    // 16th and 17th of all fields user and system time of the children.
-    let fields: Vec<&str> = stat.get(stat.rfind(')')? + 2..)?.split(' ').collect();
-    let ticks: u64 = fields.get(13..15)?.iter().filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
-    let per_second = u64::try_from(sysconf(SysconfVar::CLK_TCK).ok()??).ok()?;
-    let own = clock_getcpuclockid(Pid::from_raw(pid.cast_signed())).ok()?.now().ok()?;
-    let cpu = Duration::from(own) + Duration::from_millis(ticks * 1000 / per_second);
-    Some(Process { pid, parent: fields.get(1)?.parse().ok()?, cpu })
-}
-
-/// CPU of a process and all its living descendants.
-fn tree_cpu(processes: &[Process], root: u32) -> Duration {
-    let own: Duration =
-        processes.iter().filter(|process| process.pid == root).map(|process| process.cpu).sum();
-    let children = processes.iter().filter(|process| process.parent == root);
-    own + children.map(|child| tree_cpu(processes, child.pid)).sum::<Duration>()
 }

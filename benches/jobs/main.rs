@@ -7,6 +7,10 @@
 //! stand-in, which the kernel shows in steps of 10 ms, so differences below a tenth mean nothing.
 
 mod farm;
+#[path = "../common/processes.rs"]
+mod processes;
+#[path = "../common/stand_in.rs"]
+mod stand_in;
 mod table;
 
 use std::env;
@@ -185,7 +189,7 @@ fn run_job(farm: &Farm, side: Option<usize>, case: &Case) -> io::Result<(Duratio
         Some(side) => {
             let side = farm.side(side);
             let mut command = Command::new(&side.program.client);
-            command.arg(farm::STUB).env("DISTCC_DIR", &side.state);
+            command.arg(stand_in::STUB).env("DISTCC_DIR", &side.state);
             match case.hosts {
                 Hosts::Server(options) => command
                     .env("DISTCC_HOSTS", format!("127.0.0.1:{}{options}", side.port))
@@ -194,7 +198,7 @@ fn run_job(farm: &Farm, side: Option<usize>, case: &Case) -> io::Result<(Duratio
             };
             command
         }
-        None => Command::new(farm.dir().join(farm::STUB)),
+        None => Command::new(farm.dir().join(stand_in::STUB)),
     };
     command.args([case.action, case.source]).current_dir(farm.dir());
     if case.action == "-c" {
@@ -202,13 +206,14 @@ fn run_job(farm: &Farm, side: Option<usize>, case: &Case) -> io::Result<(Duratio
     }
     command.env("PATH", farm.search_path()).stdin(Stdio::null()).stdout(Stdio::null());
     let (cpu, start) = (children_cpu()?, Instant::now());
-    let status = command.status().map_err(|e| farm::at(Path::new(command.get_program()), &e))?;
+    let status =
+        command.status().map_err(|e| stand_in::at(Path::new(command.get_program()), &e))?;
     let (wall, cpu) = (start.elapsed(), children_cpu()?.saturating_sub(cpu));
     if !status.success() {
         return Err(io::Error::other(format!("{command:?} of '{}': {status}", case.name)));
     }
     if case.action == "-c" {
-        farm::check_object(&object)?;
+        stand_in::check_object(&object)?;
     }
     Ok((cpu, wall))
 }

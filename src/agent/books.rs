@@ -103,6 +103,8 @@ pub(super) struct Books {
     pub(super) compilers: HashMap<CompilerQuery, LocalCompiler>,
     pub(super) clients: HashMap<ClientId, Client>,
     pub(super) waiting: VecDeque<ClientId>,
+    /// Something has changed that may let one of them be served.
+    pub(super) serve_at: Option<Instant>,
     pub(super) local: LocalSlots,
     pub(super) listed_local_in_use: u16,
     pub(super) lists: HashMap<String, Rc<HostList>>,
@@ -132,6 +134,7 @@ impl Books {
             compilers: HashMap::new(),
             clients: HashMap::new(),
             waiting: VecDeque::new(),
+            serve_at: None,
             local: LocalSlots::new(cores),
             listed_local_in_use: 0,
             lists: HashMap::new(),
@@ -146,8 +149,12 @@ impl Books {
         }
     }
 
-    /// What there is to do since the last call.
+    /// What there is to do since the last call. Only now the waiting are served, and once, however
+    /// much was learned: to look at hundreds of hosts for each answer of one of them takes seconds.
     pub(super) fn take_actions(&mut self) -> Vec<Action> {
+        if let Some(now) = self.serve_at.take() {
+            self.serve(now);
+        }
         mem::take(&mut self.actions)
     }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::books::{Action, Books, ClientId, InForce, Question};
 use super::judge::{self, Judgement, LocalCompiler, Match, Wanted};
 use super::local::limit_for;
-use super::peers::PeerKey;
+use super::peers::{Mark, Peer, PeerKey};
 use super::show;
 use super::speed;
 use super::stock::Need;
@@ -30,6 +30,10 @@ pub(super) const SETTLE_OR_FAIL: Duration = Duration::from_secs(5);
 pub(super) const SHOW_PATIENCE: Duration = Duration::from_secs(4);
 /// A warning is repeated to clients at most this often.
 const WARN_EVERY: Duration = Duration::from_secs(60);
+
+/// Of the discovered hosts, so many idle ones are kept at hand beyond those that are needed. A
+/// smaller network is known wholly.
+const SPARE: usize = 16;
 
 /// A host of a list, judged for one compiler.
 #[derive(Clone)]
@@ -71,8 +75,13 @@ enum Listed {
 }
 
 impl Books {
-    /// Answers whom it can, in the order of arrival.
+    /// Something has changed: the waiting are served before the next actions are taken.
     pub(super) fn serve_waiting(&mut self, now: Instant) {
+        self.serve_at = Some(now);
+    }
+
+    /// Answers whom it can, in the order of arrival.
+    pub(super) fn serve(&mut self, now: Instant) {
         let mut cache = SeatCache::default();
         for id in self.waiting.clone() {
             if let Some(message) = self.decide(now, id, &mut cache) {
@@ -139,7 +148,9 @@ impl Books {
             None => {
                 let name = &judge::name_of(&request.compiler);
                 let wanted = Wanted { name, local: &local, need };
-                let mut seats = self.seats(now, &list, wanted, &policy);
+                // Lots are drawn among all.
+                let enough = if list.randomize { usize::MAX } else { self.n_idle_wanted() };
+                let mut seats = self.seats(now, (&list, enough), wanted, &policy);
                 let mut doubles = self.doubles(&seats).into_iter();
                 seats.retain(|_| !doubles.next().unwrap_or_default());
                 let seats = Rc::new(seats);
@@ -353,7 +364,7 @@ impl Books {
             .map(|(query, local)| {
                 let name = &judge::name_of(query);
                 let wanted = Wanted { name, local, need };
-                self.seats(now, &list, wanted, &policy)
+                self.seats(now, (&list, usize::MAX), wanted, &policy)
             })
             .collect();
         self.drop_doubles(&mut columns);
@@ -372,12 +383,24 @@ impl Books {
         Some(AgentMessage::Hosts(show::answer(self, &columns, &compilers, in_force, problems)))
     }
 
+    /// Hosts without a job that a round of answers needs at most: one a client, and one more for
+    /// each that a client avoids.
+    fn n_idle_wanted(&self) -> usize {
+        let waiting = self.waiting.iter().filter_map(|id| self.clients.get(id));
+        let wanted = waiting.map(|client| match client.question.as_deref() {
+            Some(Question::Place(request, _)) => 1 + request.avoid.len(),
+            _ => 0,
+        });
+        SPARE + wanted.sum::<usize>()
+    }
+
     /// The hosts of the list, discovered ones where `+zeroconf` stands, judged for one compiler.
-    /// Peers that have to be asked something for it are asked.
+    /// Peers that have to be asked something for it are asked. Of the discovered ones, those behind
+    /// `enough` idle ones that may be used are left out: none of them would be chosen.
     fn seats(
         &mut self,
         now: Instant,
-        list: &HostList,
+        (list, enough): (&HostList, usize),
         wanted: Wanted<'_>,
         policy: &Policy,
     ) -> Vec<Seat> {
@@ -404,15 +427,34 @@ impl Books {
                 }
                 HostEntry::Zeroconf => {
                     self.browse(now);
+                    let mut seated = self.marks_of_listed(list);
+                    let mut n_idle = 0;
                     for key in self.discovered_peers() {
+                        if n_idle >= enough {
+                            break;
+                        }
                         let slots = self.peers[&key].discovered_slots();
                         let judgement = self.judge(now, (key, None), wanted, policy);
+                        let peer = &self.peers[&key];
+                        let usable = matches!(judgement, Judgement::Usable(_));
+                        let double = peer.marks().any(|mark| seated.contains(&mark));
+                        n_idle += usize::from(usable && !double && peer.in_use == 0);
+                        seated.extend(peer.marks());
                         seats.push(Seat { who: Who::Peer(key, None), slots, judgement });
                     }
                 }
             }
         }
         seats
+    }
+
+    /// By these a discovered peer is known as one that the list names too.
+    fn marks_of_listed(&self, list: &HostList) -> HashSet<Mark> {
+        let named = list.entries.iter().filter_map(|entry| match entry {
+            HostEntry::Tcp(host) => self.listed.get(&(host.host.clone(), host.port)),
+            _ => None,
+        });
+        named.filter_map(|key| self.peers.get(key)).flat_map(Peer::marks).collect()
     }
 
     /// Which of the discovered seats stand for a daemon that has a better seat already: one is used

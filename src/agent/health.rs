@@ -33,6 +33,8 @@ const MAX_UNPROVEN_ADDRS: usize = 4;
 
 /// So many places are told apart when it is decided whose turn it is.
 const MAX_PLACES: usize = 1024;
+/// Of discovered peers that used to answer, so many are asked at once whether they still do.
+const MAX_DOUBTED: usize = 128;
 
 /// What is known of a peer's life.
 #[derive(Clone, Debug, Default)]
@@ -376,10 +378,19 @@ impl Books {
         if peer.pulse.is_proven(now) {
             return true;
         }
-        if peer.in_use == 0 || peer.pulse.check_at.is_none_or(|at| at <= now) {
+        let due = peer.in_use == 0 || peer.pulse.check_at.is_none_or(|at| at <= now);
+        if due && !(peer.is_discovered() && peer.in_use == 0 && self.asks_many()) {
             self.ask(now, key);
         }
         false
+    }
+
+    /// Are as many in doubt being asked as may be? When one answers, the next has its turn.
+    fn asks_many(&self) -> bool {
+        let asked = self.peers.values().filter(|peer| {
+            peer.question_under_way && peer.is_discovered() && peer.pulse.has_answered
+        });
+        asked.count() >= MAX_DOUBTED
     }
 
     /// Is this peer, which used to answer, being asked for less than `patience`?

@@ -6,6 +6,7 @@ use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::future;
 use std::io;
+use std::iter;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixListener as StdListener;
 use std::path::{Path, PathBuf};
@@ -43,6 +44,8 @@ const EVENTS: usize = 1024;
 /// Of what the browser has heard, so much is taken in at once: each time those who wait are judged
 /// anew, and each time clients are heard first.
 const HEARD_AT_ONCE: usize = 16;
+/// Events taken in at most before what they call for is done.
+const BATCH: usize = 256;
 /// What is remembered is written this long after the last change of it.
 const REMEMBER_AFTER: Duration = Duration::from_millis(500);
 
@@ -119,7 +122,12 @@ pub(super) async fn run(
         };
         owner.wake();
         match event {
-            Some(event) => owner.handle(event),
+            Some(event) => {
+                owner.handle(event);
+                for event in iter::from_fn(|| inbox.try_recv().ok()).take(BATCH) {
+                    owner.handle(event);
+                }
+            }
             None if heard.is_empty() => owner.deadline_passed(),
             None => {
                 owner.take_in(heard);

@@ -24,9 +24,14 @@ use super::{Reach, SERVICE_TYPE, escape};
 
 /// Instances remembered at most, and events waiting for a slow reader at most.
 const MAX_INSTANCES: usize = 512;
+/// The library's events taken out of its queue at most before they are looked at.
+const MAX_EVENTS: usize = 4 * MAX_INSTANCES;
 /// The library asks at 1, 3, 7, ... s and after an hour only once an hour; a machine behind a switch
 /// that was off for two minutes would not be found again for that long.
 const ASK_AGAIN: Duration = Duration::from_secs(30);
+/// With more instances than this, it is asked less often, in proportion: each question costs the
+/// library's thread as much for each of them, and one host more or less matters less.
+const MANY_INSTANCES: usize = 125;
 /// New addresses come in groups; after the first one, this long is waited for the others.
 const SETTLE: Duration = Duration::from_millis(200);
 /// An instance that the cache no longer replayed at the last question is gone, but only if the
@@ -174,7 +179,9 @@ impl Listener {
 
     fn has_asked(&mut self, now: Instant) {
         self.asked = now;
-        self.ask_at = self.cold.next().unwrap_or(now + ASK_AGAIN);
+        let many = self.instances.known.len().div_ceil(MANY_INSTANCES).max(1);
+        let pause = ASK_AGAIN * u32::try_from(many).unwrap_or(u32::MAX);
+        self.ask_at = self.cold.next().unwrap_or(now + pause);
     }
 
     /// Returns when the library's thread has to be replaced or nobody listens to us any more.
@@ -182,7 +189,7 @@ impl Listener {
         loop {
             tokio::select! {
                 event = subscription.services.recv_async() => match event {
-                    Ok(event) => self.notice(event),
+                    Ok(event) => self.notice_all(event, &subscription.services),
                     // More was heard, or replayed, than the library's queue holds. Its cache would
                     // overflow the next subscription too, so it has to go.
                     Err(_) => {
@@ -253,6 +260,17 @@ impl Listener {
 
     fn drain(&mut self, subscription: &Subscription) {
         while let Ok(event) = subscription.services.try_recv() {
+            self.notice(event);
+        }
+    }
+
+    /// Takes in what has come, and first of all empties the queue again and again: a replay of five
+    /// hundred instances fills it, and then the library ends the subscription.
+    fn notice_all(&mut self, first: ServiceEvent, services: &Receiver<ServiceEvent>) {
+        let mut events = VecDeque::from([first]);
+        while let Some(event) = events.pop_front() {
+            let room = MAX_EVENTS.saturating_sub(events.len());
+            events.extend(services.try_iter().take(room));
             self.notice(event);
         }
     }

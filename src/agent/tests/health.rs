@@ -323,6 +323,34 @@ fn a_flood_of_inventions_is_asked_a_few_at_a_time_and_in_nobodys_way() {
 }
 
 #[test]
+fn of_many_hosts_only_those_that_may_be_needed_are_asked_and_all_are_used() {
+    let mut farm = Farm::settled_with_h2(SAME);
+    let all: Vec<(u8, &[(&str, &str)])> = (2..200).map(|last| (last, SAME)).collect();
+    for (last, _) in &all[1..] {
+        farm.hears(up(*last));
+    }
+    while !farm.todo.is_empty() {
+        farm.answer_hellos(&all, &[]);
+    }
+    farm.pass(PROOF);
+    let first = farm.job("+zeroconf");
+    assert_eq!(farm.todo.len(), 128);
+    farm.answer_hellos(&all, &[]);
+    assert!(farm.todo.is_empty(), "nobody else is asked for one job: {:?}", farm.todo);
+    let mut used = vec![farm.placement(first).addrs];
+    farm.books.preprocessed(farm.now, first);
+    for _ in 1..all.len() {
+        let job = farm.job("+zeroconf");
+        farm.answer_hellos(&all, &[]);
+        used.push(farm.placement(job).addrs);
+        farm.books.preprocessed(farm.now, job);
+    }
+    used.sort();
+    used.dedup();
+    assert_eq!(used.len(), all.len(), "each gets a job before one gets two");
+}
+
+#[test]
 fn an_invention_that_is_forgotten_leaves_room_for_the_next() {
     let mut farm = Farm::settled_with_h2(SAME);
     flood(&mut farm);
