@@ -196,14 +196,20 @@ impl Node {
     }
 
     /// May this be another machine than the node's, with the same id? A daemon that has gone may
-    /// have come back under another name and address.
+    /// have come back under another name and address, and one that is there may have lost its name
+    /// to its clone: if it goes by another one now, only that counts.
     fn is_apart_from(&self, peer: &HeardPeer) -> bool {
         let is_there = self.is_live() || self.has_answered();
+        let is_other = |seen: &&Sighting| {
+            seen.live && (&seen.peer.instance, &seen.peer.host) != (&peer.instance, &peer.host)
+        };
+        let goes_by_another = self.sightings.iter().any(|seen| is_other(&seen));
         let shares = |seen: &Sighting| {
             seen.peer.host == peer.host
                 || seen.socket_addrs().any(|addr| peer.addrs.iter().any(|heard| heard.addr == addr))
         };
-        is_there && !self.sightings.iter().any(shares)
+        let mut counted = self.sightings.iter().filter(|seen| !goes_by_another || is_other(seen));
+        is_there && !counted.any(shares)
     }
 }
 

@@ -184,6 +184,19 @@ fn clones_are_nodes_of_their_own() {
 }
 
 #[test]
+fn a_clone_that_takes_the_name_of_the_first_machine_is_not_merged_with_it() {
+    for between in [&["10.77.0.3:3632"][..], &["10.77.0.2:3632", "10.77.0.3:3632"]] {
+        let mut lab = Lab::new();
+        lab.up(peer("vm", "vm-1", Some(1), &["10.77.0.2:3632"]));
+        lab.up(peer("vm (2)", "vm-1-2", Some(1), &["10.77.0.2:3632"]));
+        lab.up(peer("vm", "vm-1", Some(1), between));
+        lab.up(peer("vm", "vm-1", Some(1), &["10.77.0.3:3632"]));
+        assert_eq!(lab.addrs(&ours(1)), ["10.77.0.2:3632"]);
+        assert_eq!(lab.addrs(&twin(1, "vm-1")), ["10.77.0.3:3632"]);
+    }
+}
+
+#[test]
 fn machine_that_comes_back_under_another_name_and_address_is_no_clone() {
     let mut lab = Lab::new();
     lab.up(peer("old", "old-1", Some(1), &["10.77.0.1:3632"]));
