@@ -21,6 +21,7 @@ mod peers;
 mod policies;
 mod remembered;
 mod scene;
+mod seats;
 mod shell;
 mod show;
 mod speed;
