@@ -300,7 +300,7 @@ impl Whereabouts {
             Some(remembered) => remembered.reason.clone(),
             None if is_first => FIRST_USED.to_owned(),
             None if !network.id.is_identified() => why_untold(&network.id).to_owned(),
-            None if self.stamp.is_none() => "no network was used yet".to_owned(),
+            None if self.stamp.is_none() => "the first one used will be".to_owned(),
             None => "new network".to_owned(),
         };
         NetworkLine {

@@ -59,7 +59,8 @@ pub(super) fn text() -> String {
     let mut text = String::from(
         "Usage:\n  \
            distcc [COMPILER] [compile options] -o OBJECT -c SOURCE\n  \
-           distcc --help | --version | --show-hosts [--why] | --networks | -j\n\n\
+           distcc --help | --version | --show-hosts [--why] | -j\n  \
+           distcc --networks | --trust-network[=NAME|all] | --forget-network=NAME|all\n\n\
          Compiles on other machines that run distccd with the same compiler. What cannot\n\
          travel, such as linking, runs here. Use it with make's -j option. It may also be\n\
          called by a compiler's name: a link named gcc to distcc, in a directory that stands\n\

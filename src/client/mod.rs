@@ -2,8 +2,9 @@
 //!
 //! `invocation` tells how we were called, `pipeline` is the way of one command, top to bottom:
 //! `place` (asked over `agent_link`, or `static_hosts` without an agent), `preprocess`, `remote`
-//! (over `connect`, under the eyes of `watch`), `deliver`, or else `local`. `questions`, `show` and `help` answer questions about ourselves.
-//! One thread, which sleeps in one call at a time; a child process preprocesses while the connection is made. Nothing
+//! (over `connect`, under the eyes of `watch`), `deliver`, or else `local`. `questions` and `help`
+//! answer questions about ourselves; `terminal` has a word for the person at it. One thread, which
+//! sleeps in one call at a time; a child process preprocesses while the connection is made. Nothing
 //! here judges a host or a toolchain: the agent does.
 
 mod agent_link;

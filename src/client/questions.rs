@@ -1,4 +1,5 @@
-//! What the client says about itself and its hosts: `--version`, `--help`, `--show-hosts`, `-j`.
+//! What the client says about itself, its hosts and its networks: `--version`, `--show-hosts`,
+//! `--networks` and what changes them, `-j`.
 
 use std::env::consts::ARCH;
 use std::ffi::{OsStr, OsString};

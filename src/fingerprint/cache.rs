@@ -104,8 +104,7 @@ impl ToolchainCache {
 
     /// From memory, else by asking the compilers ([`probe::probe_local`]), a few at a time. When
     /// nobody has answered for `patience`, the rest stays without an answer, unless nobody has one.
-    /// The first ones are asked first. Blocks;
-    /// nothing is written to disk before [`Self::save`].
+    /// The first ones are asked first. Blocks; nothing is written to disk before [`Self::save`].
     pub(super) fn probe_all(
         &mut self,
         paths: &[PathBuf],

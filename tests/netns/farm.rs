@@ -126,7 +126,7 @@ pub(crate) fn serve_stock_with(host: &Host, options: &[&str], vars: &[(&str, &st
     said(server.args(options).envs(vars.iter().copied()));
 }
 
-/// Ends the host's server, ours or Debian's, as its user does.
+/// Ends the host's server, ours or Debian's, or its agent, as a user does.
 #[track_caller]
 pub(crate) fn stop_server(host: &Host) {
     for pid in host.pids("distccd") {

@@ -2,14 +2,13 @@
 
 use std::fmt::Write;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::time::Instant;
 
 use nix::sys::signal::Signal;
 
 use crate::farm::{
-    Compile, DAEMON_LOG, DEADLINE, QUICK, client, client_log, installed, said, slow_source,
-    volunteer, write,
+    Compile, DEADLINE, QUICK, client, client_log, installed, said, slow_source, volunteer,
+    volunteer_stock, write,
 };
 use crate::jobs::Jobs;
 use crate::lab::{Host, Lab, wait_for};
@@ -32,17 +31,6 @@ fn bulky_source() -> String {
         writeln!(source, "extern int v{:012x};", state >> 16).unwrap();
     }
     source
-}
-
-/// Starts Debian's distccd so that others discover it.
-#[track_caller]
-fn serve_stock_to_all(host: &Host) {
-    let log = host.dir(DAEMON_LOG);
-    fs::write(&log, "").unwrap();
-    fs::set_permissions(&log, fs::Permissions::from_mode(0o666)).unwrap();
-    let options = ["--daemon", "--zeroconf", "--enable-tcp-insecure", "--allow", "10.77.0.0/24"];
-    let log = ["--log-file", "/var/log/distccd.log"];
-    said(host.command("/usr/bin/distccd").args(options).args(log));
 }
 
 /// The object of a compile without distcc.
@@ -119,7 +107,7 @@ fn jobs_for_a_stock_server_are_compressed_on_a_slow_link_and_plain_on_a_fast_one
     if !lab.host(2).avahi() {
         return;
     }
-    serve_stock_to_all(lab.host(2));
+    volunteer_stock(lab.host(2));
     let why = Why::ask(lab.host(1), "+zeroconf", &["gcc"], 1);
     assert!(why.of("10.77.0.2:3632").starts_with("yes"), "{:?}", why.0);
     assert!(!shows_lzo(lab.host(1)), "nothing was measured yet");

@@ -1,15 +1,20 @@
 //! Networks that a laptop comes to: which of them get source code, and what is found again.
 
-use std::fs;
+use std::fs::{self, File};
+use std::net::UdpSocket;
 use std::process::Command;
 use std::time::Instant;
 
-use nix::sys::signal::Signal;
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 
-use crate::farm::{Compile, DEADLINE, QUICK, installed, said, text, volunteer, write};
+use crate::farm::{
+    Compile, DEADLINE, QUICK, client, client_log, installed, said, stop_server, text, volunteer,
+    write,
+};
 use crate::jobs::Jobs;
 use crate::lab::{Host, Lab, wait_for};
-use crate::processes::send;
+use crate::processes::end_of;
 use crate::why::Why;
 
 const NEEDED: [&str; 2] = ["/usr/bin/gcc", "/usr/bin/script"];
@@ -71,13 +76,6 @@ fn go_to(lab: &mut Lab, router: &str) {
     ip(lab.host(LAPTOP), "route add default via 10.77.0.3");
 }
 
-fn end_agent(host: &Host) {
-    for pid in host.pids("distccd") {
-        send(pid, Signal::SIGTERM);
-    }
-    wait_for("the agent to end", DEADLINE, || host.pids("distccd").is_empty().then_some(()));
-}
-
 #[test]
 fn a_laptop_in_a_cafe_gives_nobody_its_code_until_it_is_told_to() {
     if !installed(&NEEDED) {
@@ -111,13 +109,13 @@ fn a_laptop_in_a_cafe_gives_nobody_its_code_until_it_is_told_to() {
          --trust-network\n"
     );
     // The jobs before had no terminal; one of them took this minute's attempt.
-    end_agent(laptop);
+    stop_server(laptop);
     Why::ask(laptop, "+zeroconf", &["gcc"], 1);
     assert_eq!(seen_on_a_terminal(laptop), hint);
     wait_for("the hint to be remembered", DEADLINE, || {
         remembered(laptop).contains("hinted = true").then_some(())
     });
-    end_agent(laptop);
+    stop_server(laptop);
     Why::ask(laptop, "+zeroconf", &["gcc"], 1);
     assert_eq!(seen_on_a_terminal(laptop), "", "once in a network's life");
     let networks = distcc(laptop, "--networks");
@@ -129,13 +127,51 @@ fn a_laptop_in_a_cafe_gives_nobody_its_code_until_it_is_told_to() {
     let laptop = lab.host(LAPTOP);
     distcc(laptop, "--trust-network");
     assert!(is_remote(laptop), "at once");
-    end_agent(laptop);
+    stop_server(laptop);
     Why::ask(laptop, "+zeroconf", &["gcc"], 1);
     assert!(is_remote(laptop), "and by the next agent");
     distcc(laptop, &format!("--forget-network={cafe}"));
     assert!(!is_remote(laptop));
     go_to(&mut lab, HOME);
     wait_for("a job at home", DEADLINE, || is_remote(lab.host(LAPTOP)).then_some(()));
+}
+
+/// The preprocessor of a job on its way to the peer waits for the rest of the source meanwhile.
+#[test]
+fn a_job_that_is_being_made_ready_when_the_network_becomes_another_one_is_not_sent() {
+    if !installed(&["/usr/bin/gcc"]) {
+        return;
+    }
+    let Some(mut lab) = Lab::new(3) else { return };
+    volunteer(lab.host(PEER));
+    go_to(&mut lab, HOME);
+    let laptop = lab.host(LAPTOP);
+    assert_eq!(Why::ask(laptop, "+zeroconf", &["gcc"], 1).of("h2"), "yes same toolchain as gcc");
+    write(laptop, "secret.c", "#include \"rest.h\"\n");
+    let rest = laptop.dir("home/rest.h");
+    mkfifo(&rest, Mode::S_IRWXU).unwrap();
+    let mut job = client(laptop, "+zeroconf", &["gcc", "-O2", "-c", "secret.c", "-o", "secret.o"]);
+    let mut job = job.spawn().unwrap();
+    // Opened by the preprocessor, which begins when the job has its place.
+    let preprocessed = File::create(&rest).unwrap();
+
+    // No cable is pulled: it is the same laptop address and the same router address elsewhere.
+    ip(lab.host(OTHER), &format!("link set eth0 down; link set eth0 address {CAFE}"));
+    ip(lab.host(OTHER), "link set eth0 up");
+    let laptop = lab.host(LAPTOP);
+    ip(laptop, "neigh flush dev eth0");
+    wait_for("the other router to be noticed", DEADLINE, || {
+        laptop.enter(|| UdpSocket::bind("10.77.0.1:0")?.send_to(b"", "10.77.0.3:9")).unwrap();
+        distcc(laptop, "--networks").contains(&format!("{CAFE}\n  here")).then_some(())
+    });
+    // The compiler here reads it too.
+    fs::remove_file(&rest).unwrap();
+    fs::write(&rest, "int secret;\n").unwrap();
+    drop(preprocessed);
+    assert!(end_of("the job to end", &mut job).success());
+    let log = client_log(laptop);
+    assert!(log.contains("was lost: "), "{log}");
+    assert_eq!(Jobs::of(lab.host(PEER)).begun.len(), 0, "its source was sent");
 }
 
 #[test]
@@ -266,7 +302,7 @@ fn a_laptop_forgets_a_subnet_at_once_and_remembers_it_for_the_return() {
 
     // From now on it says nothing of itself: only who remembers it finds it.
     let peer = lab.host(PEER);
-    end_agent(peer);
+    stop_server(peer);
     said(peer.command("distccd").args(["--allow", "10.77.0.0/24"]));
     let before = Jobs::of(peer).begun.len();
     let laptop = lab.host(LAPTOP);
