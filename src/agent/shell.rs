@@ -263,6 +263,9 @@ impl Owner {
             Event::Came(id, answers) => {
                 self.answers.insert(id, answers);
                 self.books.came(now, id);
+                if let Some((browser, _)) = &self.browser {
+                    browser.is_used();
+                }
             }
             Event::Said(id, message) => self.said(now, id, message),
             Event::Left(id) => {

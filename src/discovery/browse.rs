@@ -4,6 +4,7 @@
 use std::array;
 use std::cmp::Reverse;
 use std::collections::{HashMap, VecDeque};
+use std::mem;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,9 +30,9 @@ const MAX_EVENTS: usize = 4 * MAX_INSTANCES;
 /// The library asks at 1, 3, 7, ... s and after an hour only once an hour; a machine behind a switch
 /// that was off for two minutes would not be found again for that long.
 const ASK_AGAIN: Duration = Duration::from_secs(30);
-/// With more instances than this, it is asked less often, in proportion: each question costs the
-/// library's thread as much for each of them, and one host more or less matters less.
-const MANY_INSTANCES: usize = 125;
+/// The same while nobody uses what is found: each question costs the library's thread something for
+/// each host on the link.
+const ASK_AT_REST: Duration = Duration::from_secs(120);
 /// New addresses come in groups; after the first one, this long is waited for the others.
 const SETTLE: Duration = Duration::from_millis(200);
 /// An instance that the cache no longer replayed at the last question is gone, but only if the
@@ -52,7 +53,7 @@ const COLD: [Duration; 3] =
 /// Browses until dropped.
 pub(crate) struct Browser {
     task: AbortHandle,
-    ask: Arc<Notify>,
+    signals: Arc<Signals>,
 }
 
 impl Browser {
@@ -63,15 +64,21 @@ impl Browser {
 
     /// Asks the network anew, because this machine has slept or come to another.
     pub(crate) fn ask_now(&self) {
-        self.ask.notify_one();
+        self.signals.ask.notify_one();
+    }
+
+    /// Somebody uses what is found: the network is asked every half a minute, and now if it was not
+    /// for longer.
+    pub(crate) fn is_used(&self) {
+        self.signals.used.notify_one();
     }
 
     fn start_on_port(reach: Reach, mdns_port: u16) -> (Self, mpsc::Receiver<Heard>) {
         let (events, heard) = mpsc::channel(64);
-        let ask = Arc::new(Notify::new());
-        let listener = Listener::new(reach, mdns_port, Arc::clone(&ask));
+        let signals = Arc::new(Signals::default());
+        let listener = Listener::new(reach, mdns_port, Arc::clone(&signals));
         let task = tokio::spawn(listener.run(events).instrument(info_span!("browser")));
-        (Self { task: task.abort_handle(), ask }, heard)
+        (Self { task: task.abort_handle(), signals }, heard)
     }
 }
 
@@ -127,6 +134,13 @@ impl Drop for Subscription {
     }
 }
 
+/// What the browsing task is told.
+#[derive(Default)]
+struct Signals {
+    ask: Notify,
+    used: Notify,
+}
+
 /// The browsing task's state.
 struct Listener {
     reach: Reach,
@@ -137,11 +151,13 @@ struct Listener {
     ask_at: Instant,
     /// Questions of the first second still to be asked.
     cold: array::IntoIter<Instant, 3>,
-    ask: Arc<Notify>,
+    signals: Arc<Signals>,
+    /// Since the last question somebody has used what was found.
+    used: bool,
 }
 
 impl Listener {
-    fn new(reach: Reach, mdns_port: u16, ask: Arc<Notify>) -> Self {
+    fn new(reach: Reach, mdns_port: u16, signals: Arc<Signals>) -> Self {
         let now = Instant::now();
         Self {
             reach,
@@ -151,7 +167,8 @@ impl Listener {
             asked: now,
             ask_at: now,
             cold: [now; 3].into_iter(),
-            ask,
+            signals,
+            used: false,
         }
     }
 
@@ -179,9 +196,13 @@ impl Listener {
 
     fn has_asked(&mut self, now: Instant) {
         self.asked = now;
-        let many = self.instances.known.len().div_ceil(MANY_INSTANCES).max(1);
-        let pause = ASK_AGAIN * u32::try_from(many).unwrap_or(u32::MAX);
+        let pause = if mem::take(&mut self.used) { ASK_AGAIN } else { ASK_AT_REST };
         self.ask_at = self.cold.next().unwrap_or(now + pause);
+    }
+
+    fn is_used(&mut self) {
+        self.used = true;
+        self.ask_at = self.ask_at.min(self.asked + ASK_AGAIN);
     }
 
     /// Returns when the library's thread has to be replaced or nobody listens to us any more.
@@ -216,7 +237,8 @@ impl Listener {
                         return;
                     }
                 }
-                () = self.ask.notified() => self.ask_by(Duration::ZERO),
+                () = self.signals.ask.notified() => self.ask_by(Duration::ZERO),
+                () = self.signals.used.notified() => self.is_used(),
                 permit = heard.reserve(), if self.instances.has_news() => match permit {
                     Ok(permit) => {
                         if let Some(news) = self.instances.next() {
