@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use super::compilers::Inventory;
 use super::hello::FEATURES;
 use super::server::{Identity, Phase, reached};
+use super::state;
 use crate::discovery::advertise::{AdvertisedService, Advertiser};
 use crate::discovery::interfaces::Kind;
 use crate::discovery::txt::Advert;
@@ -89,7 +90,8 @@ pub(crate) fn start(identity: &Identity, reachability: Reachability) -> Result<A
     Advertiser::start(AdvertisedService {
         host,
         port,
-        id: identity.id,
+        // Without a source of random numbers, ids that are not cloned will do.
+        tag: state::random_id().unwrap_or(identity.id),
         advert: None,
         reach,
         filter: Arc::new(filter),

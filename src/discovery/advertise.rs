@@ -47,8 +47,8 @@ pub(crate) struct AdvertisedService {
     pub(crate) host: String,
     /// The TCP port that jobs are taken on.
     pub(crate) port: u16,
-    /// The node.
-    pub(crate) id: NodeId,
+    /// Random, for the name of the host in the records.
+    pub(crate) tag: NodeId,
     /// The record; its `cc` gives the sub-type. None as long as there is nothing to say.
     pub(crate) advert: Option<Advert>,
     /// To whom.
@@ -73,9 +73,11 @@ impl AdvertisedService {
     }
 
     /// A name of our own: were it Avahi's, Avahi would rename the machine, and our goodbye would
-    /// take the machine's address records away.
+    /// take the machine's address records away. Not made of the node's id, which a cloned machine
+    /// has too: on a busy link the library can miss the conflict, and then the two machines would
+    /// be one with the addresses of both.
     fn dns_host(&self) -> String {
-        format!("{}-{}.local.", self.plain_host(), self.id)
+        format!("{}-{}.local.", self.plain_host(), self.tag)
     }
 
     fn subtype(&self) -> Option<String> {
@@ -393,9 +395,9 @@ mod tests {
             compilers: Vec::new(),
         };
         let filter: AddressFilter = Arc::new(|_, _| true);
-        let id = advert.id;
+        let tag = advert.id;
         let advert = Some(advert);
-        AdvertisedService { host: host.into(), port: 1, id, advert, reach: Reach::Lan, filter }
+        AdvertisedService { host: host.into(), port: 1, tag, advert, reach: Reach::Lan, filter }
     }
 
     #[test]

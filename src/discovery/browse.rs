@@ -533,7 +533,7 @@ mod tests {
         AdvertisedService {
             host: "Unit.example".to_owned(),
             port: 3632,
-            id: advert.id,
+            tag: advert.id,
             advert: Some(advert),
             reach: Reach::ThisMachine,
             filter: Arc::new(|addr, _| addr.is_ipv4()),
