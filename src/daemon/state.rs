@@ -14,17 +14,28 @@ const ID_FILE: &str = "node-id";
 /// What is known of the machine's compilers.
 pub(crate) const CACHE_FILE: &str = "toolchains";
 
-/// Makes the directory, with those above it, if it is not there; a new one is handed over to
-/// `owner`, a user and a group id.
+/// Makes the directory, with those above it, if it is not there. It is handed over to `owner`, a
+/// user and a group id, if it is new or holds nothing but ours: one that serves others too stays
+/// whose it is.
 pub(crate) fn make_dir(dir: &Path, owner: Option<(u32, u32)>) -> io::Result<()> {
-    if dir.is_dir() {
-        return Ok(());
+    let is_there = dir.is_dir();
+    if !is_there {
+        DirBuilder::new().recursive(true).mode(0o755).create(dir)?;
     }
-    DirBuilder::new().recursive(true).mode(0o755).create(dir)?;
     match owner {
-        Some((uid, gid)) => chown(dir, Some(uid), Some(gid)),
-        None => Ok(()),
+        Some((uid, gid)) if !is_there || holds_only_ours(dir)? => chown(dir, Some(uid), Some(gid)),
+        _ => Ok(()),
     }
+}
+
+fn holds_only_ours(dir: &Path) -> io::Result<bool> {
+    for entry in fs::read_dir(dir)? {
+        let name = entry?.file_name();
+        if name != ID_FILE && name != CACHE_FILE {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// The id kept in `dir`, else a new one that is kept there from now on.
@@ -61,6 +72,8 @@ pub(crate) fn random_id() -> io::Result<NodeId> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt;
+
     use super::*;
 
     #[test]
@@ -71,6 +84,25 @@ mod tests {
         let id = node_id(&state).unwrap();
         assert_eq!(node_id(&state).unwrap(), id);
         assert_eq!(fs::read_to_string(state.join(ID_FILE)).unwrap(), format!("{id}\n"));
+    }
+
+    #[test]
+    fn only_a_directory_of_our_own_is_handed_over() {
+        if !nix::unistd::geteuid().is_root() {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let owner = |dir: &Path| fs::metadata(dir).unwrap().uid();
+        let (new, old, shared) =
+            (dir.path().join("new"), dir.path().join("old"), dir.path().join("shared"));
+        for (dir, file) in [(&old, ID_FILE), (&shared, "other")] {
+            fs::create_dir(dir).unwrap();
+            fs::write(dir.join(file), "").unwrap();
+        }
+        for dir in [&new, &old, &shared] {
+            make_dir(dir, Some((4711, 4711))).unwrap();
+        }
+        assert_eq!([&new, &old, &shared].map(|dir| owner(dir)), [4711, 4711, 0]);
     }
 
     #[test]

@@ -72,5 +72,6 @@ fn an_address_to_listen_on_is_the_only_one() {
     assert!(is_served(lab.host(1), "10.77.0.2", "one.o"));
     assert!(!is_served(lab.host(1), "203.0.113.2", "two.o"));
     assert!(!is_served(lab.host(1), "[fd77::2]", "three.o"));
-    assert_eq!(count(&daemon_log(lab.host(2)), "denied"), 0);
+    let log = daemon_log(lab.host(2));
+    assert_eq!(count(&log, "denied"), 0, "{log}");
 }
