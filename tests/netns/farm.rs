@@ -1,6 +1,7 @@
 //! What people do on the hosts of a lab: offer compilers, start daemons, compile.
 
 use std::fs;
+use std::net::Ipv6Addr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -153,6 +154,19 @@ pub(crate) fn client_log(host: &Host) -> String {
 pub(crate) fn ran_on(client_log: &str) -> Option<&str> {
     let line = client_log.lines().find(|line| line.ends_with(" completed ok"))?;
     line.split(" on ").nth(1)?.split(' ').next()
+}
+
+/// The host of a token, by its IPv4 address in the lab, for a list may name it by either:
+/// `10.77.0.2` of `10.77.0.2:3632/4,lzo` and of `[fd77::2]:3632`.
+pub(crate) fn host_of(token: &str) -> String {
+    let token = token.split(['/', ',']).next().unwrap_or(token);
+    let Some((addr, _)) = token.strip_prefix('[').and_then(|token| token.split_once(']')) else {
+        return token.split(':').next().unwrap_or(token).to_owned();
+    };
+    match addr.parse().map(|addr: Ipv6Addr| addr.segments()) {
+        Ok([0xfd77, 0, 0, net, 0, 0, 0, host]) => format!("10.77.{net}.{host}"),
+        _ => addr.to_owned(),
+    }
 }
 
 /// One compile through distcc.

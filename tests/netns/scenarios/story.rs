@@ -9,8 +9,10 @@ use std::{env, fs, thread};
 
 use nix::sys::signal::Signal;
 
-use super::traffic::{Done, Traffic, host_of};
-use crate::farm::{DAEMON_LOG, DEADLINE, installed, offer, offer_only, said, text, volunteer_in};
+use super::traffic::{Done, Traffic};
+use crate::farm::{
+    DAEMON_LOG, DEADLINE, host_of, installed, offer, offer_only, said, text, volunteer_in,
+};
 use crate::lab::{DESK, HOME, Host, Lab, Net, OFFICE, wait_for};
 use crate::processes::{assert_clean, send};
 

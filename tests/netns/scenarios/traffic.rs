@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
-use std::net::Ipv6Addr;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +11,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use super::story::{LOOK_EVERY, PATIENCE, Programs};
-use crate::farm::{DEADLINE, said, text};
+use crate::farm::{DEADLINE, host_of, said, text};
 use crate::lab::{Host, wait_for};
 
 /// Files of the build.
@@ -226,17 +225,4 @@ fn compiled_on(log: &str) -> Option<&str> {
         .filter(|line| line.contains("compile "))
         .find_map(|line| line.strip_suffix(" completed ok")?.rsplit_once(" on "))?;
     Some(compile.1)
-}
-
-/// The host of a token, by its IPv4 address in the lab, for a list may name it by either:
-/// `10.77.0.2` of `10.77.0.2:3632/4,lzo` and of `[fd77::2]:3632`.
-pub(crate) fn host_of(token: &str) -> String {
-    let token = token.split(['/', ',']).next().unwrap_or(token);
-    let Some((addr, _)) = token.strip_prefix('[').and_then(|token| token.split_once(']')) else {
-        return token.split(':').next().unwrap_or(token).to_owned();
-    };
-    match addr.parse().map(|addr: Ipv6Addr| addr.segments()) {
-        Ok([0xfd77, 0, 0, net, 0, 0, 0, host]) => format!("10.77.{net}.{host}"),
-        _ => addr.to_owned(),
-    }
 }
