@@ -72,8 +72,6 @@ pub(crate) fn random_id() -> io::Result<NodeId> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::MetadataExt;
-
     use super::*;
 
     #[test]
@@ -87,22 +85,13 @@ mod tests {
     }
 
     #[test]
-    fn only_a_directory_of_our_own_is_handed_over() {
-        if !nix::unistd::geteuid().is_root() {
-            return;
-        }
+    fn a_directory_of_others_too_is_not_ours() {
         let dir = tempfile::tempdir().unwrap();
-        let owner = |dir: &Path| fs::metadata(dir).unwrap().uid();
-        let (new, old, shared) =
-            (dir.path().join("new"), dir.path().join("old"), dir.path().join("shared"));
-        for (dir, file) in [(&old, ID_FILE), (&shared, "other")] {
-            fs::create_dir(dir).unwrap();
-            fs::write(dir.join(file), "").unwrap();
+        assert!(holds_only_ours(dir.path()).unwrap());
+        for (file, ours) in [(ID_FILE, true), (CACHE_FILE, true), ("other", false)] {
+            fs::write(dir.path().join(file), "").unwrap();
+            assert_eq!(holds_only_ours(dir.path()).unwrap(), ours, "{file}");
         }
-        for dir in [&new, &old, &shared] {
-            make_dir(dir, Some((4711, 4711))).unwrap();
-        }
-        assert_eq!([&new, &old, &shared].map(|dir| owner(dir)), [4711, 4711, 0]);
     }
 
     #[test]

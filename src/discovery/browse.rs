@@ -503,6 +503,24 @@ mod tests {
         assert_eq!(instances.next(), Some(Heard::Up(peer("real", 1))));
     }
 
+    #[tokio::test]
+    async fn asks_less_often_while_nobody_uses_what_is_found() {
+        let mut listener = Listener::new(Reach::Lan, MDNS_PORT, Arc::new(Signals::default()));
+        for _ in 0..COLD.len() {
+            listener.has_asked(Instant::now());
+        }
+        let pause = |listener: &mut Listener| {
+            let now = Instant::now();
+            listener.has_asked(now);
+            listener.ask_at - now
+        };
+        assert_eq!(pause(&mut listener), ASK_AT_REST);
+        listener.is_used();
+        assert_eq!(listener.ask_at, listener.asked + ASK_AGAIN);
+        assert_eq!(pause(&mut listener), ASK_AGAIN);
+        assert_eq!(pause(&mut listener), ASK_AT_REST);
+    }
+
     #[test]
     fn flood_does_not_drive_out_what_was_there_before() {
         let mut instances = Instances::default();

@@ -130,6 +130,16 @@ fn only_a_rule_that_names_the_network_lifts_the_hold() {
     }
 }
 
+fn interface(name: &str, index: u32, addr: &str) -> Interface {
+    Interface {
+        name: name.to_owned(),
+        index,
+        addr: addr.parse().unwrap(),
+        prefix_len: 24,
+        kind: Kind::Link,
+    }
+}
+
 #[test]
 fn hosts_of_a_trusted_network_get_nothing_while_a_new_one_has_the_same_addresses() {
     let prefix: IpNet = "10.77.0.0/24".parse().unwrap();
@@ -137,13 +147,6 @@ fn hosts_of_a_trusted_network_get_nothing_while_a_new_one_has_the_same_addresses
     let mut known = KnownNetworks::default();
     known.trust(&id(Gateway::None), "the first one used");
     let stands = |farm: &mut Farm, wlan0: Gateway, addr: &str| {
-        let interface = |name: &str, index, addr: &str| Interface {
-            name: name.to_owned(),
-            index,
-            addr: addr.parse().unwrap(),
-            prefix_len: 24,
-            kind: Kind::Link,
-        };
         let interfaces = vec![interface("eth0", 2, "10.77.0.1"), interface("wlan0", 3, addr)];
         let networks = vec![
             Network::new(("eth0", 2), id(Gateway::None), None),
@@ -174,13 +177,6 @@ fn farm_with_an_impostor() -> Farm {
     let cafe = NetworkId { prefixes: prefix("10.9.0.0/24"), gateway: cafe() };
     let mut known = KnownNetworks::default();
     known.trust(&home, "the first one used");
-    let interface = |name: &str, index, addr: &str| Interface {
-        name: name.to_owned(),
-        index,
-        addr: addr.parse().unwrap(),
-        prefix_len: 24,
-        kind: Kind::Link,
-    };
     let interfaces = vec![interface("eth0", 2, "10.77.0.1"), interface("wlan0", 3, "10.9.0.1")];
     let networks =
         vec![Network::new(("eth0", 2), home, None), Network::new(("wlan0", 3), cafe, None)];

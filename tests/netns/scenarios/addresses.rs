@@ -21,9 +21,7 @@ fn the_client_gets_another_address() {
     let build = story.build_on_two(BRISK);
     story.host(1).readdress("eth0", &["10.77.0.101/24", "fd77::65/64"]);
     story.happens();
-    for (number, place) in [(2, A), (3, B)] {
-        story.job_on(&format!("h{number} used"), &build, place);
-    }
+    story.both_are_used(&build);
     story.list_is("list right", &[A, B]);
     story.end(build, &[1, 2, 3]);
 }

@@ -21,9 +21,7 @@ fn takes_the_clients_link_down_for_2_s() {
     story.host(1).link_up();
     story.happens();
     story.list_is("back", &[A, B]);
-    for (number, place) in [(2, A), (3, B)] {
-        story.job_on(&format!("h{number} used"), &build, place);
-    }
+    story.both_are_used(&build);
     story.end(build, &[1, 2, 3]);
 }
 
@@ -42,9 +40,7 @@ fn a_cable_flaps_five_times() {
     }
     story.happens();
     story.list_is("back", &[A, B]);
-    for (number, place) in [(2, A), (3, B)] {
-        story.job_on(&format!("h{number} used"), &build, place);
-    }
+    story.both_are_used(&build);
     story.end(build, &[1, 2, 3]);
 }
 
@@ -99,8 +95,6 @@ fn the_switch_is_without_power_for_130_s() {
     story.lab.switch_on(OFFICE);
     story.happens();
     story.list_is("back", &[A, B]);
-    for (number, place) in [(2, A), (3, B)] {
-        story.job_on(&format!("h{number} used"), &build, place);
-    }
+    story.both_are_used(&build);
     story.end(build, &[1, 2, 3]);
 }

@@ -95,9 +95,7 @@ fn loses_every_server_and_gets_them_back() {
     }
     story.happens();
     story.list_is("back", &[A, B]);
-    for (number, place) in [(2, A), (3, B)] {
-        story.job_on(&format!("h{number} used"), &build, place);
-    }
+    story.both_are_used(&build);
     story.end(build, &[1]);
 }
 

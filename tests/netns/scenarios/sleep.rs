@@ -19,9 +19,7 @@ fn the_client_sleeps(title: &'static str, duration: u64) {
     story.lasts(Duration::from_secs(duration));
     story.lab.resume(1);
     story.happens();
-    for (number, place) in [(2, A), (3, B)] {
-        story.job_on(&format!("h{number} used"), &build, place);
-    }
+    story.both_are_used(&build);
     story.list_is("list right", &[A, B]);
     story.end(build, &[1, 2, 3]);
 }
@@ -71,9 +69,7 @@ fn the_agent_alone_stands_still_for_5_s() {
         send(*pid, Signal::SIGCONT);
     }
     story.happens();
-    for (number, place) in [(2, A), (3, B)] {
-        story.job_on(&format!("h{number} used"), &build, place);
-    }
+    story.both_are_used(&build);
     story.list_is("list right", &[A, B]);
     assert_eq!(story.host(1).pids("distccd"), agents);
     story.end(build, &[1, 2, 3]);

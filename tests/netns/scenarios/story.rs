@@ -155,10 +155,16 @@ impl Story {
         let build = self.build_with_pause(pause);
         self.happens();
         self.list_is("found", &[OFFICE.v4(2), OFFICE.v4(3)]);
-        for number in [2, 3] {
-            self.job_on(&format!("h{number} used"), &build, OFFICE.v4(number));
-        }
+        self.both_are_used(&build);
         build
+    }
+
+    /// Waits until jobs have run on both hosts of [`Story::build_on_two`].
+    #[track_caller]
+    pub(crate) fn both_are_used(&mut self, build: &Traffic) {
+        for number in [2, 3] {
+            self.job_on(&format!("h{number} used"), build, OFFICE.v4(number));
+        }
     }
 
     /// Waits until it has lasted for so long. By the clock, for this is what such a scenario is
