@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use super::books::{Action, Books, ClientId, InForce, Question};
 use super::judge::{self, Judgement, LocalCompiler, Match, Wanted};
 use super::local::limit_for;
-use super::peers::PeerKey;
+use super::peers::{PeerKey, State};
 use super::show;
 use super::speed;
 use super::stock::Need;
@@ -55,7 +55,7 @@ pub(super) enum Who {
 #[derive(Default)]
 pub(super) struct SeatCache(HashMap<SeatKey, Rc<Vec<Seat>>>);
 
-type SeatKey = (HostsText, CompilerQuery, Need, *const Policy);
+type SeatKey = (HostsText, CompilerQuery, Need, bool, *const Policy);
 
 /// Is this local place one that the user listed?
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -132,12 +132,14 @@ impl Books {
             known @ LocalCompiler::Known(..) => known,
         };
         let need = if request.unmarked { Need::Certain } else { Need::Checked };
-        let key = (request.hosts.clone(), request.compiler.clone(), need, Rc::as_ptr(&policy));
+        let only_ours = request.only_ours;
+        let (hosts, compiler) = (request.hosts.clone(), request.compiler.clone());
+        let key = (hosts, compiler, need, only_ours, Rc::as_ptr(&policy));
         let seats = match cache.0.get(&key) {
             Some(seats) => Rc::clone(seats),
             None => {
                 let name = &judge::name_of(&request.compiler);
-                let wanted = Wanted { name, local: &local, need };
+                let wanted = Wanted { name, local: &local, need, only_ours };
                 // Lots are drawn among all.
                 let enough = if list.randomize { usize::MAX } else { self.n_idle_wanted() };
                 let mut seats = self.seats(now, (&list, enough), wanted, &policy);
@@ -280,6 +282,9 @@ impl Books {
             protocol: protocol.version(),
             compiler: matched.name.clone().into_bytes(),
             ident: Some(matched.ident.clone()).filter(|ident| !ident.is_empty()),
+            target: matched.target.clone(),
+            ours: matches!(peer.state, State::Ours(_)),
+            ssh: None,
             warnings: Vec::new(),
         };
         self.placements += 1;
@@ -353,7 +358,7 @@ impl Books {
             .zip(&compilers)
             .map(|(query, local)| {
                 let name = &judge::name_of(query);
-                let wanted = Wanted { name, local, need };
+                let wanted = Wanted { name, local, need, only_ours: false };
                 self.seats(now, (&list, usize::MAX), wanted, &policy)
             })
             .collect();

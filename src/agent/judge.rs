@@ -64,6 +64,8 @@ pub(super) struct Match {
     pub(super) name: String,
     /// What `.comment` of its objects holds; empty when unknown.
     pub(super) ident: String,
+    /// The target of the compiler here; empty when unknown.
+    pub(super) target: String,
     /// Where it may be sent to, the best address first.
     pub(super) addrs: Vec<SocketAddr>,
     /// The toolchain there, for people.
@@ -83,6 +85,7 @@ impl Judgement {
         Self::Usable(Match {
             name: String::new(),
             ident: String::new(),
+            target: String::new(),
             addrs: Vec::new(),
             toolchain: String::new(),
             reason: "this machine, without the network".to_owned(),
@@ -108,6 +111,8 @@ pub(super) struct Wanted<'a> {
     pub(super) local: &'a LocalCompiler,
     /// How sure we must be of the one there.
     pub(super) need: Need,
+    /// [`PlaceRequest::only_ours`](crate::wire::control::PlaceRequest::only_ours).
+    pub(super) only_ours: bool,
 }
 
 /// Judges `peer` for a job of this compiler. `listed` is its token, if the user wrote it into the
@@ -197,6 +202,9 @@ fn judge_candidate(
             };
             concluded(verdict::judge(policy, candidate, inventory, job), &ours.offered)
         }
+        State::Stock if wanted.only_ours => {
+            return Judgement::excluded("it is no server of ours, and others refuse such a job");
+        }
         State::Stock => {
             let names = Names { now, peer, need: wanted.need, confirm };
             judge_stock(names, policy, candidate, job)
@@ -218,12 +226,14 @@ fn names_this_machine(peer: &Peer, listed: &TcpHost, scene: &Scene) -> bool {
         || by_name && peer.addrs.iter().any(|known| known.addr.ip().is_loopback())
 }
 
-/// Where nothing is known of the compiler there, its objects must carry the mark of the one here.
+/// Objects are for the target of the compiler here; where nothing is known of the one there, they
+/// must carry the mark of the one here.
 fn marked(mut judgement: Judgement, local: &Toolchain) -> Judgement {
-    if let Judgement::Usable(matched) = &mut judgement
-        && matched.toolchain.is_empty()
-    {
-        matched.ident.clone_from(&local.ident);
+    if let Judgement::Usable(matched) = &mut judgement {
+        matched.target = local.target.to_string();
+        if matched.toolchain.is_empty() {
+            matched.ident.clone_from(&local.ident);
+        }
     }
     judgement
 }
@@ -290,6 +300,7 @@ fn concluded(judgement: verdict::Judgement, offered: &[Offered]) -> Judgement {
         verdict::Judgement::Use { name, idx, addrs, reason } => Judgement::Usable(Match {
             name,
             ident: at(idx).map_or_else(String::new, |offer| offer.toolchain.ident.clone()),
+            target: String::new(),
             addrs,
             toolchain: at(idx).map_or_else(String::new, |offer| offer.toolchain.to_string()),
             reason,

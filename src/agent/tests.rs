@@ -406,6 +406,7 @@ fn hosts_and_compilers_of_ever_new_requests_are_not_kept_for_ever() {
             policy: None,
             may_fall_back: true,
             unmarked: false,
+            only_ours: false,
         };
         let compiler = request.compiler.clone();
         farm.books.identified(farm.now, compiler, Ok(identity()));

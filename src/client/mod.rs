@@ -1,7 +1,7 @@
 //! The compile client: from a command line to an exit code, without a runtime.
 //!
-//! `invocation` tells how we were called, `pipeline` is the way of one command, top to bottom:
-//! `place` (asked over `agent_link`, or `static_hosts` without an agent), `preprocess`, `remote`
+//! `invocation` tells how we were called, `pipeline` decides what becomes of one command, `job`
+//! is its way to another machine, top to bottom: `place` (asked over `agent_link`, or `static_hosts` without an agent), `preprocess`, `remote`
 //! (over `connect`, under the eyes of `watch`), `deliver`, or else `local`. `questions` and `help`
 //! answer questions about ourselves; `terminal` has a word for the person at it. One thread, which
 //! sleeps in one call at a time; a child process preprocesses while the connection is made. Nothing
@@ -12,8 +12,10 @@ mod child;
 mod compiler;
 mod connect;
 mod deliver;
+mod failure;
 mod help;
 mod invocation;
+mod job;
 mod local;
 mod log;
 mod once;

@@ -1,101 +1,22 @@
 //! One command from its scan to its exit code. The steps are in [`distribute`]; whatever keeps
 //! them from a result is a [`Failure`], and only [`conclude`] decides what comes of it.
 
-use std::any::Any;
 use std::env;
-use std::ffi::OsStr;
-use std::fmt::{self, Display, Formatter};
-use std::io::{self, Write};
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use crate::base::exit;
-use crate::command::{
-    self, Compile, Kind, LocalReason, Plan, Weight, preprocess_argv, server_argv,
-};
-use crate::fingerprint::ident;
-use crate::settings::hosts;
-use crate::wire::control::{JobReport, Placement, Transfer};
-use crate::wire::error::TooLong;
-use crate::wire::job::Protocol;
-use crate::wire::request::{encode_request_head, encode_source};
+use crate::command::{self, Plan, Weight};
 
 use super::compiler::Compiler;
-use super::deliver::{harmless, write_object};
+use super::failure::{Failure, panic_text};
+use super::job::{distribute, speak};
 use super::local;
-use super::log::Level;
-use super::place::{Nowhere, Places, Wanted};
-use super::preprocess::{
-    Payload, PreprocessFailure, Preprocessor, Workplace, read_preprocessed, show,
-};
-use super::remote::{Connection, HostFailure, Reply};
-use super::session::{Session, query, read_hosts, report_problems};
-
-/// Hosts that a job is offered to before it runs here.
-const MAX_HOSTS: usize = 3;
-
-/// Why no host's result can be delivered.
-#[derive(Debug)]
-enum Failure {
-    /// The command is one that runs here.
-    Local(LocalReason),
-    /// The source can only be compiled here.
-    LocalSource(&'static str),
-    /// There is no compiler by that name.
-    NoCompiler,
-    /// There is no host list, or no host in it.
-    NoHostList,
-    /// No host can take the job now.
-    Nowhere(Nowhere),
-    /// As many hosts as are tried failed; this is the last.
-    HostsFailed { host: String },
-    /// The preprocessor has no result to send.
-    Preprocess(PreprocessFailure),
-    /// The source is longer than the protocol can say.
-    TooLong(TooLong),
-    /// The compiler there reported an error, or died.
-    RemoteError { source: PathBuf, host: String, reply: Box<Reply>, said: Vec<u8> },
-    /// The object cannot be written; the compiler here will say why in its own words.
-    Undeliverable { target: PathBuf, error: io::Error },
-    /// A defect of ours.
-    Panicked(String),
-}
-
-impl Display for Failure {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Local(reason) => write!(f, "{reason}"),
-            Self::LocalSource(reason) => f.write_str(reason),
-            Self::NoCompiler => f.write_str("there is no such compiler here"),
-            Self::NoHostList => f.write_str("there is no host list"),
-            Self::Nowhere(nowhere) => write!(f, "{nowhere}"),
-            Self::HostsFailed { host } => write!(f, "no other host is left after {host}"),
-            Self::Preprocess(failure) => match failure {
-                PreprocessFailure::Failed { code } => {
-                    write!(f, "the preprocessor failed, exit code {code}")
-                }
-                PreprocessFailure::Io { during, error } => write!(f, "{during} failed: {error}"),
-                PreprocessFailure::ReadsFile => {
-                    f.write_str("the source uses .incbin or .include of the assembler")
-                }
-                PreprocessFailure::TooLarge { len } => {
-                    write!(f, "the preprocessed source has {len} bytes")
-                }
-            },
-            Self::TooLong(too_long) => write!(f, "{too_long}"),
-            Self::RemoteError { host, reply, .. } => {
-                write!(f, "the compiler on {host} ended with {}", reply.status)
-            }
-            Self::Undeliverable { target, error } => {
-                write!(f, "cannot write {}: {error}", target.display())
-            }
-            Self::Panicked(message) => write!(f, "internal error: {message}"),
-        }
-    }
-}
+use super::place::{Nowhere, Places};
+use super::preprocess::show;
+use super::remote::Reply;
+use super::session::Session;
 
 /// Whether `DISTCC_FALLBACK=0` forbids to run the command here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -176,11 +97,6 @@ fn recursion(session: &Session<'_>) -> Option<u8> {
     Some(local::run(session, &mut places, Weight::Free))
 }
 
-fn panic_text(payload: &(dyn Any + Send)) -> String {
-    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_default()
-}
-
 /// The one place where a failure becomes an exit code, with or without a local run.
 fn conclude(session: &Session<'_>, places: &mut Places<'_>, failure: Failure) -> u8 {
     let log = session.log;
@@ -242,249 +158,13 @@ fn code_of(reply: &Reply) -> u8 {
     reply.status.code().unwrap_or_else(by_signal)
 }
 
-/// Shows what the compiler there said.
-fn speak(reply: &Reply) {
-    show(&harmless(&reply.stderr));
-    // A closed standard output is not worth failing a finished compile for.
-    let mut stdout = io::stdout();
-    let _ = stdout.write_all(&harmless(&reply.stdout)).and_then(|()| stdout.flush());
-}
-
-/// A job on its way.
-struct Job<'a> {
-    session: &'a Session<'a>,
-    compile: &'a Compile,
-    compiler: &'a Compiler,
-    started: Instant,
-    payload: Option<Payload>,
-}
-
-/// Why one host did not bring a result.
-enum Mishap {
-    /// It is the host's doing; another may be tried.
-    Host(JobReport),
-    /// No other host would do better.
-    Job(Failure),
-}
-
-/// The way of a job: a place, the preprocessed source, the exchange, the object.
-fn distribute(
-    session: &Session<'_>,
-    places: &mut Places<'_>,
-    compile: &Compile,
-    compiler: Option<Compiler>,
-) -> Result<u8, Failure> {
-    if let Some(variable) = session.env.compiler_override {
-        return Err(Failure::Local(LocalReason::Environment(variable)));
-    }
-    if compile.forced_includes.iter().any(|header| is_precompiled(header)) {
-        return Err(Failure::LocalSource("a precompiled header is included"));
-    }
-    let compiler = compiler.ok_or(Failure::NoCompiler)?;
-    let hosts = read_hosts(session.env, session.log).ok_or(Failure::NoHostList)?;
-    let list = hosts::parse(&hosts.text);
-    if list.entries.is_empty() {
-        report_problems(&hosts, &list, session.log);
-        let origin = &hosts.origin;
-        session.log.warning(format_args!("{origin} contained no hosts; can't distribute work"));
-        return Err(Failure::NoHostList);
-    }
-    let search_path = &session.invocation.search_path;
-    let wanted = Wanted {
-        hosts: &hosts,
-        list: &list,
-        compiler: query(&compiler, session.compiler_name(), search_path),
-        unmarked: !is_marked(compile),
-    };
-    let mut job =
-        Job { session, compile, compiler: &compiler, started: Instant::now(), payload: None };
-    let mut avoid = Vec::new();
-    let mut last_host = String::new();
-    while avoid.len() < MAX_HOSTS {
-        let placement = places.remote(&wanted, &avoid).map_err(|nowhere| match nowhere {
-            Nowhere::NoHost if !avoid.is_empty() => {
-                Failure::HostsFailed { host: last_host.clone() }
-            }
-            nowhere => Failure::Nowhere(nowhere),
-        })?;
-        match job.run_on(&placement, places) {
-            Ok((reply, transfer)) => {
-                places.report(JobReport::Ran(transfer));
-                return job.deliver(&placement, reply);
-            }
-            Err(Mishap::Host(report)) => places.report(report),
-            Err(Mishap::Job(failure)) => {
-                places.report(JobReport::Abandoned);
-                return Err(failure);
-            }
-        }
-        avoid.push(placement.key);
-        last_host = placement.host;
-    }
-    Err(Failure::HostsFailed { host: last_host })
-}
-
-/// A header that the compiler would read in a compiled form, which no preprocessor shows.
-fn is_precompiled(header: &Path) -> bool {
-    ["gch", "pch"].iter().any(|suffix| {
-        let mut compiled = header.as_os_str().to_os_string();
-        compiled.push(".");
-        compiled.push(suffix);
-        Path::new(&compiled).exists()
-    })
-}
-
-impl Job<'_> {
-    /// The compiler's result on one host.
-    fn run_on(
-        &mut self,
-        placement: &Placement,
-        places: &mut Places<'_>,
-    ) -> Result<(Reply, Transfer), Mishap> {
-        let stall = self.session.env.io_timeout;
-        // The preprocessor works while the connection is made.
-        let preprocessor = match self.payload {
-            None => self.start_preprocessor().map_err(job_fails)?,
-            Some(_) => None,
-        };
-        let connection = Connection::open(&placement.addrs, &mut places.watch(placement));
-        if self.payload.is_none() {
-            let payload = match preprocessor {
-                Some(preprocessor) => preprocessor.finish(),
-                None => read_preprocessed(&self.compile.source),
-            };
-            self.payload = Some(payload.map_err(job_fails)?);
-        }
-        places.preprocessed();
-        let host_fails =
-            |failure: HostFailure| Mishap::Host(self.note_failure(placement, &failure));
-        let protocol = Protocol::from_version(placement.protocol)
-            .map_err(|error| host_fails(HostFailure::Nonsense(error)))?;
-        let request = self.request(placement, protocol).map_err(Mishap::Job)?;
-        let (reply, transfer) = connection
-            .and_then(|connection| {
-                connection.exchange(&request, protocol, stall, &mut places.watch(placement))
-            })
-            .map_err(host_fails)?;
-        self.check(placement, &reply)?;
-        Ok((reply, transfer))
-    }
-
-    /// None for a source that is preprocessed already.
-    fn start_preprocessor(&self) -> Result<Option<Preprocessor>, PreprocessFailure> {
-        if self.compile.preprocessed {
-            return Ok(None);
-        }
-        let command = self.session.command(self.compiler, &preprocess_argv(self.compile));
-        let place = Workplace {
-            dir: &self.session.env.tmpdir,
-            keep: self.session.env.save_temps,
-            suffix: self.compile.language.preprocessed_suffix(),
-        };
-        Preprocessor::start(command, place).map(Some)
-    }
-
-    fn request(&self, placement: &Placement, protocol: Protocol) -> Result<Vec<u8>, Failure> {
-        let name = match placement.compiler.as_slice() {
-            [] => self.session.compiler_name().as_bytes(),
-            name => name,
-        };
-        let argv = server_argv(self.compile, name);
-        if self.session.log.enabled(Level::Info) {
-            let words: Vec<_> = argv.iter().map(|word| OsStr::from_bytes(word).into()).collect();
-            let (host, words) = (&placement.host, local::shown(&words));
-            self.session.log.info(format_args!("exec on {host}: {words}"));
-        }
-        let mut request = encode_request_head(protocol, &argv);
-        request.extend(encode_source(protocol, self.source()).map_err(Failure::TooLong)?);
-        Ok(request)
-    }
-
-    fn source(&self) -> &[u8] {
-        self.payload.as_ref().map_or(&[], |payload| &payload.source)
-    }
-
-    fn note_failure(&self, placement: &Placement, failure: &HostFailure) -> JobReport {
-        let (source, host) = (self.compile.source.display(), &placement.host);
-        self.session.log.detour(format_args!("failed to distribute {source} to {host}: {failure}"));
-        match failure {
-            HostFailure::Refused => JobReport::Refused,
-            failure => JobReport::HostFailed { reason: failure.to_string() },
-        }
-    }
-
-    /// An object must carry the name of the compiler that was asked for.
-    fn check(&self, placement: &Placement, reply: &Reply) -> Result<(), Mishap> {
-        let Some(expected) = &placement.ident else { return Ok(()) };
-        if !is_marked(self.compile) || !reply.status.success() {
-            return Ok(());
-        }
-        let found = match ident::comments(&reply.object) {
-            Ok(comments) if comments.contains(expected) => return Ok(()),
-            Ok(comments) => comments.join("; "),
-            Err(error) => error.to_string(),
-        };
-        let (source, host) = (self.compile.source.display(), &placement.host);
-        self.session.log.detour(format_args!(
-            "discarded the object of {source} from {host}: it is from '{found}', not '{expected}'"
-        ));
-        Err(Mishap::Host(JobReport::WrongCompiler { found }))
-    }
-
-    /// Puts a success in its place; an error of the compiler goes on as a failure.
-    fn deliver(&mut self, placement: &Placement, reply: Reply) -> Result<u8, Failure> {
-        let host = placement.host.clone();
-        let source = self.compile.source.display();
-        let n_bytes = self.source().len();
-        let said = self.payload.take().unwrap_or_default().said;
-        if !reply.status.success() {
-            let log = self.session.log;
-            log.info(format_args!("ERROR: compile {source} on {host} failed: {}", reply.status));
-            let source = self.compile.source.clone();
-            return Err(Failure::RemoteError { source, host, reply: Box::new(reply), said });
-        }
-        let target = &self.compile.output.path;
-        write_object(target, &reply.object)
-            .map_err(|error| Failure::Undeliverable { target: target.clone(), error })?;
-        show(&said);
-        speak(&reply);
-        self.log_success(&host, n_bytes, self.started.elapsed());
-        Ok(0)
-    }
-
-    /// The lines that scripts read.
-    fn log_success(&self, host: &str, n_bytes: usize, elapsed: Duration) {
-        let log = self.session.log;
-        if !log.enabled(Level::Info) {
-            return;
-        }
-        let source = self.compile.source.display();
-        let seconds = elapsed.as_secs_f64();
-        let kibibytes = u32::try_from(n_bytes / 1024).map_or(f64::INFINITY, f64::from);
-        let rate = kibibytes / seconds.max(1e-6);
-        log.info(format_args!(
-            "{n_bytes} bytes from {source} compiled on {host} in {seconds:.4}s, rate {rate:.0}kB/s"
-        ));
-        log.info(format_args!("compile {source} on {host} completed ok"));
-        log.info(format_args!("elapsed compilation time {seconds:.6}s"));
-    }
-}
-
-/// Will the object carry the mark of its compiler?
-fn is_marked(compile: &Compile) -> bool {
-    compile.kind == Kind::Object && compile.wants_ident
-}
-
-fn job_fails(failure: PreprocessFailure) -> Mishap {
-    Mishap::Job(Failure::Preprocess(failure))
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::io::Read;
+    use std::io::{Read, Write};
     use std::os::unix::net::UnixListener;
     use std::thread;
+    use std::time::Duration;
 
     use crate::settings::env::Environment;
     use crate::wire::control::{AGENT_PROTOCOL, AgentMessage, LocalPlace, LocalPurpose, frame};

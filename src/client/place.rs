@@ -77,6 +77,8 @@ pub(super) struct Wanted<'a> {
     pub(super) compiler: CompilerQuery,
     /// [`PlaceRequest::unmarked`].
     pub(super) unmarked: bool,
+    /// [`PlaceRequest::only_ours`].
+    pub(super) only_ours: bool,
 }
 
 /// What grants places.
@@ -146,7 +148,7 @@ impl<'a> Places<'a> {
         wanted: &Wanted<'_>,
         avoid: &[u64],
     ) -> Result<Placement, Nowhere> {
-        let Wanted { hosts, list, compiler, unmarked } = wanted;
+        let Wanted { hosts, list, compiler, unmarked, only_ours } = wanted;
         self.limits = (list.localslots, list.localslots_cpp);
         let request = PlaceRequest {
             hosts: (*hosts).clone(),
@@ -155,6 +157,7 @@ impl<'a> Places<'a> {
             policy: self.env.policy.as_ref().map(|path| path.to_string_lossy().into_owned()),
             may_fall_back: self.env.fallback,
             unmarked: *unmarked,
+            only_ours: *only_ours,
         };
         if let Some(granted) = self.ask_agent(|link| link.place(request.clone()), Start::IfNeeded) {
             return match granted {
@@ -210,6 +213,9 @@ impl<'a> Places<'a> {
                 protocol: if host.host.options.lzo { 2 } else { 1 },
                 compiler: Vec::new(),
                 ident: None,
+                target: String::new(),
+                ours: false,
+                ssh: None,
                 warnings: Vec::new(),
             };
             if let Source::Files(places) = &mut self.source {

@@ -24,7 +24,7 @@ pub(crate) const MAX_HELLO: usize = 1 << 20;
 /// The feature of a server that runs more programs than those it names (`--enable-tcp-insecure`).
 pub(crate) const ANY_PROGRAM: &str = "any";
 /// Version of the client-agent messages; changed whenever one of them changes.
-pub(crate) const AGENT_PROTOCOL: u16 = 2;
+pub(crate) const AGENT_PROTOCOL: u16 = 3;
 
 /// What a server of ours says of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -152,6 +152,8 @@ pub(crate) struct PlaceRequest {
     /// True if what comes back will carry no compiler's mark that could be checked (`-fno-ident`,
     /// `-Qn`, `-S`): it goes only where the toolchain is certain.
     pub(crate) unmarked: bool,
+    /// True if only a daemon of ours takes this job: distccd 3.4 refuses one of its options.
+    pub(crate) only_ours: bool,
 }
 
 /// A host list as the user wrote it; the agent parses it with `settings::hosts`.
@@ -260,8 +262,27 @@ pub(crate) struct Placement {
     pub(crate) compiler: Vec<u8>,
     /// What `.comment` of an ELF object from there must hold; none where nothing is known.
     pub(crate) ident: Option<String>,
+    /// The target of the local compiler as it prints it, `x86_64-linux-gnu`; empty if unknown.
+    pub(crate) target: String,
+    /// The daemon there is one of ours; false for a stock one and where that is not known.
+    pub(crate) ours: bool,
+    /// The way there if it is not TCP; `addrs` is empty then.
+    pub(crate) ssh: Option<SshRoute>,
     /// As in [`LocalPlace::warnings`].
     pub(crate) warnings: Vec<String>,
+}
+
+/// How a host is reached by ssh.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SshRoute {
+    /// The user there; the ssh program's default if none.
+    pub(crate) user: Option<String>,
+    /// Host name, as ssh's configuration may have it.
+    pub(crate) host: String,
+    /// What to run there; `distccd` if none.
+    pub(crate) command: Option<String>,
+    /// The socket of a connection that the agent keeps open for all jobs, if there is one.
+    pub(crate) control_path: Option<Vec<u8>>,
 }
 
 /// Permission to run a command on this machine.

@@ -77,6 +77,9 @@ mod tests {
             protocol: 1,
             compiler: b"gcc".to_vec(),
             ident: None,
+            target: String::new(),
+            ours: true,
+            ssh: None,
             warnings: Vec::new(),
         };
         let bytes = codec::encode(&place).unwrap();

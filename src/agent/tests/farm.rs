@@ -180,6 +180,7 @@ impl Farm {
             policy: None,
             may_fall_back: true,
             unmarked: false,
+            only_ours: false,
         }
     }
 

@@ -1,0 +1,266 @@
+//! The way of one job: a place, the preprocessed source, the exchange, the object.
+
+use std::ffi::OsStr;
+use std::io::{self, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::command::{Compile, Kind, LocalReason, preprocess_argv, server_argv};
+use crate::fingerprint::ident;
+use crate::settings::hosts;
+use crate::wire::control::{JobReport, Placement, Transfer};
+use crate::wire::job::Protocol;
+use crate::wire::request::{encode_request_head, encode_source};
+
+use super::compiler::Compiler;
+use super::deliver::{harmless, write_object};
+use super::failure::Failure;
+use super::local;
+use super::log::Level;
+use super::place::{Nowhere, Places, Wanted};
+use super::preprocess::{
+    Payload, PreprocessFailure, Preprocessor, Workplace, read_preprocessed, show,
+};
+use super::remote::{Connection, HostFailure, Reply};
+use super::session::{Session, query, read_hosts, report_problems};
+
+/// Hosts that a job is offered to before it runs here.
+const MAX_HOSTS: usize = 3;
+/// Shows what the compiler there said.
+pub(super) fn speak(reply: &Reply) {
+    show(&harmless(&reply.stderr));
+    // A closed standard output is not worth failing a finished compile for.
+    let mut stdout = io::stdout();
+    let _ = stdout.write_all(&harmless(&reply.stdout)).and_then(|()| stdout.flush());
+}
+
+/// A job on its way.
+struct Job<'a> {
+    session: &'a Session<'a>,
+    compile: &'a Compile,
+    compiler: &'a Compiler,
+    started: Instant,
+    payload: Option<Payload>,
+}
+
+/// Why one host did not bring a result.
+enum Mishap {
+    /// It is the host's doing; another may be tried.
+    Host(JobReport),
+    /// No other host would do better.
+    Job(Failure),
+}
+
+/// The way of a job: a place, the preprocessed source, the exchange, the object.
+pub(super) fn distribute(
+    session: &Session<'_>,
+    places: &mut Places<'_>,
+    compile: &Compile,
+    compiler: Option<Compiler>,
+) -> Result<u8, Failure> {
+    if let Some(variable) = session.env.compiler_override {
+        return Err(Failure::Local(LocalReason::Environment(variable)));
+    }
+    if compile.forced_includes.iter().any(|header| is_precompiled(header)) {
+        return Err(Failure::LocalSource("a precompiled header is included"));
+    }
+    let compiler = compiler.ok_or(Failure::NoCompiler)?;
+    let hosts = read_hosts(session.env, session.log).ok_or(Failure::NoHostList)?;
+    let list = hosts::parse(&hosts.text);
+    if list.entries.is_empty() {
+        report_problems(&hosts, &list, session.log);
+        let origin = &hosts.origin;
+        session.log.warning(format_args!("{origin} contained no hosts; can't distribute work"));
+        return Err(Failure::NoHostList);
+    }
+    let search_path = &session.invocation.search_path;
+    let wanted = Wanted {
+        hosts: &hosts,
+        list: &list,
+        compiler: query(&compiler, session.compiler_name(), search_path),
+        unmarked: !is_marked(compile),
+        only_ours: false,
+    };
+    let mut job =
+        Job { session, compile, compiler: &compiler, started: Instant::now(), payload: None };
+    let mut avoid = Vec::new();
+    let mut last_host = String::new();
+    while avoid.len() < MAX_HOSTS {
+        let placement = places.remote(&wanted, &avoid).map_err(|nowhere| match nowhere {
+            Nowhere::NoHost if !avoid.is_empty() => {
+                Failure::HostsFailed { host: last_host.clone() }
+            }
+            nowhere => Failure::Nowhere(nowhere),
+        })?;
+        match job.run_on(&placement, places) {
+            Ok((reply, transfer)) => {
+                places.report(JobReport::Ran(transfer));
+                return job.deliver(&placement, reply);
+            }
+            Err(Mishap::Host(report)) => places.report(report),
+            Err(Mishap::Job(failure)) => {
+                places.report(JobReport::Abandoned);
+                return Err(failure);
+            }
+        }
+        avoid.push(placement.key);
+        last_host = placement.host;
+    }
+    Err(Failure::HostsFailed { host: last_host })
+}
+
+/// A header that the compiler would read in a compiled form, which no preprocessor shows.
+fn is_precompiled(header: &Path) -> bool {
+    ["gch", "pch"].iter().any(|suffix| {
+        let mut compiled = header.as_os_str().to_os_string();
+        compiled.push(".");
+        compiled.push(suffix);
+        Path::new(&compiled).exists()
+    })
+}
+
+impl Job<'_> {
+    /// The compiler's result on one host.
+    fn run_on(
+        &mut self,
+        placement: &Placement,
+        places: &mut Places<'_>,
+    ) -> Result<(Reply, Transfer), Mishap> {
+        let stall = self.session.env.io_timeout;
+        // The preprocessor works while the connection is made.
+        let preprocessor = match self.payload {
+            None => self.start_preprocessor().map_err(job_fails)?,
+            Some(_) => None,
+        };
+        let connection = Connection::open(&placement.addrs, &mut places.watch(placement));
+        if self.payload.is_none() {
+            let payload = match preprocessor {
+                Some(preprocessor) => preprocessor.finish(),
+                None => read_preprocessed(&self.compile.source),
+            };
+            self.payload = Some(payload.map_err(job_fails)?);
+        }
+        places.preprocessed();
+        let host_fails =
+            |failure: HostFailure| Mishap::Host(self.note_failure(placement, &failure));
+        let protocol = Protocol::from_version(placement.protocol)
+            .map_err(|error| host_fails(HostFailure::Nonsense(error)))?;
+        let request = self.request(placement, protocol).map_err(Mishap::Job)?;
+        let (reply, transfer) = connection
+            .and_then(|connection| {
+                connection.exchange(&request, protocol, stall, &mut places.watch(placement))
+            })
+            .map_err(host_fails)?;
+        self.check(placement, &reply)?;
+        Ok((reply, transfer))
+    }
+
+    /// None for a source that is preprocessed already.
+    fn start_preprocessor(&self) -> Result<Option<Preprocessor>, PreprocessFailure> {
+        if self.compile.preprocessed {
+            return Ok(None);
+        }
+        let command = self.session.command(self.compiler, &preprocess_argv(self.compile));
+        let place = Workplace {
+            dir: &self.session.env.tmpdir,
+            keep: self.session.env.save_temps,
+            suffix: self.compile.language.preprocessed_suffix(),
+        };
+        Preprocessor::start(command, place).map(Some)
+    }
+
+    fn request(&self, placement: &Placement, protocol: Protocol) -> Result<Vec<u8>, Failure> {
+        let name = match placement.compiler.as_slice() {
+            [] => self.session.compiler_name().as_bytes(),
+            name => name,
+        };
+        let argv = server_argv(self.compile, name);
+        if self.session.log.enabled(Level::Info) {
+            let words: Vec<_> = argv.iter().map(|word| OsStr::from_bytes(word).into()).collect();
+            let (host, words) = (&placement.host, local::shown(&words));
+            self.session.log.info(format_args!("exec on {host}: {words}"));
+        }
+        let mut request = encode_request_head(protocol, &argv);
+        request.extend(encode_source(protocol, self.source()).map_err(Failure::TooLong)?);
+        Ok(request)
+    }
+
+    fn source(&self) -> &[u8] {
+        self.payload.as_ref().map_or(&[], |payload| &payload.source)
+    }
+
+    fn note_failure(&self, placement: &Placement, failure: &HostFailure) -> JobReport {
+        let (source, host) = (self.compile.source.display(), &placement.host);
+        self.session.log.detour(format_args!("failed to distribute {source} to {host}: {failure}"));
+        match failure {
+            HostFailure::Refused => JobReport::Refused,
+            failure => JobReport::HostFailed { reason: failure.to_string() },
+        }
+    }
+
+    /// An object must carry the name of the compiler that was asked for.
+    fn check(&self, placement: &Placement, reply: &Reply) -> Result<(), Mishap> {
+        let Some(expected) = &placement.ident else { return Ok(()) };
+        if !is_marked(self.compile) || !reply.status.success() {
+            return Ok(());
+        }
+        let found = match ident::comments(&reply.object) {
+            Ok(comments) if comments.contains(expected) => return Ok(()),
+            Ok(comments) => comments.join("; "),
+            Err(error) => error.to_string(),
+        };
+        let (source, host) = (self.compile.source.display(), &placement.host);
+        self.session.log.detour(format_args!(
+            "discarded the object of {source} from {host}: it is from '{found}', not '{expected}'"
+        ));
+        Err(Mishap::Host(JobReport::WrongCompiler { found }))
+    }
+
+    /// Puts a success in its place; an error of the compiler goes on as a failure.
+    fn deliver(&mut self, placement: &Placement, reply: Reply) -> Result<u8, Failure> {
+        let host = placement.host.clone();
+        let source = self.compile.source.display();
+        let n_bytes = self.source().len();
+        let said = self.payload.take().unwrap_or_default().said;
+        if !reply.status.success() {
+            let log = self.session.log;
+            log.info(format_args!("ERROR: compile {source} on {host} failed: {}", reply.status));
+            let source = self.compile.source.clone();
+            return Err(Failure::RemoteError { source, host, reply: Box::new(reply), said });
+        }
+        let target = &self.compile.output.path;
+        write_object(target, &reply.object)
+            .map_err(|error| Failure::Undeliverable { target: target.clone(), error })?;
+        show(&said);
+        speak(&reply);
+        self.log_success(&host, n_bytes, self.started.elapsed());
+        Ok(0)
+    }
+
+    /// The lines that scripts read.
+    fn log_success(&self, host: &str, n_bytes: usize, elapsed: Duration) {
+        let log = self.session.log;
+        if !log.enabled(Level::Info) {
+            return;
+        }
+        let source = self.compile.source.display();
+        let seconds = elapsed.as_secs_f64();
+        let kibibytes = u32::try_from(n_bytes / 1024).map_or(f64::INFINITY, f64::from);
+        let rate = kibibytes / seconds.max(1e-6);
+        log.info(format_args!(
+            "{n_bytes} bytes from {source} compiled on {host} in {seconds:.4}s, rate {rate:.0}kB/s"
+        ));
+        log.info(format_args!("compile {source} on {host} completed ok"));
+        log.info(format_args!("elapsed compilation time {seconds:.6}s"));
+    }
+}
+
+/// Will the object carry the mark of its compiler?
+fn is_marked(compile: &Compile) -> bool {
+    compile.kind == Kind::Object && compile.wants_ident
+}
+
+fn job_fails(failure: PreprocessFailure) -> Mishap {
+    Mishap::Job(Failure::Preprocess(failure))
+}
