@@ -9,6 +9,7 @@ mod skip;
 mod bench;
 mod calls;
 mod daemon;
+mod differences;
 mod interrupted;
 mod readme;
 mod results;
