@@ -55,7 +55,7 @@ pub(super) enum Who {
 #[derive(Default)]
 pub(super) struct SeatCache(HashMap<SeatKey, Rc<Vec<Seat>>>);
 
-type SeatKey = (HostsText, CompilerQuery, Need, bool, *const Policy);
+type SeatKey = (HostsText, CompilerQuery, Need, bool, Duration, *const Policy);
 
 /// Is this local place one that the user listed?
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -132,14 +132,14 @@ impl Books {
             known @ LocalCompiler::Known(..) => known,
         };
         let need = if request.unmarked { Need::Certain } else { Need::Checked };
-        let only_ours = request.only_ours;
+        let (only_ours, backoff) = (request.only_ours, request.backoff);
         let (hosts, compiler) = (request.hosts.clone(), request.compiler.clone());
-        let key = (hosts, compiler, need, only_ours, Rc::as_ptr(&policy));
+        let key = (hosts, compiler, need, only_ours, backoff, Rc::as_ptr(&policy));
         let seats = match cache.0.get(&key) {
             Some(seats) => Rc::clone(seats),
             None => {
                 let name = &judge::name_of(&request.compiler);
-                let wanted = Wanted { name, local: &local, need, only_ours };
+                let wanted = Wanted { name, local: &local, need, only_ours, backoff };
                 // Lots are drawn among all.
                 let enough = if list.randomize { usize::MAX } else { self.n_idle_wanted() };
                 let mut seats = self.seats(now, (&list, enough), wanted, &policy);
@@ -358,7 +358,8 @@ impl Books {
             .zip(&compilers)
             .map(|(query, local)| {
                 let name = &judge::name_of(query);
-                let wanted = Wanted { name, local, need, only_ours: false };
+                let backoff = request.backoff;
+                let wanted = Wanted { name, local, need, only_ours: false, backoff };
                 self.seats(now, (&list, usize::MAX), wanted, &policy)
             })
             .collect();

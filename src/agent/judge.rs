@@ -2,7 +2,7 @@
 //! together for one peer. Pure.
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::peers::{Origin, Peer, State};
 use super::scene::Scene;
@@ -113,6 +113,8 @@ pub(super) struct Wanted<'a> {
     pub(super) need: Need,
     /// [`PlaceRequest::only_ours`](crate::wire::control::PlaceRequest::only_ours).
     pub(super) only_ours: bool,
+    /// [`PlaceRequest::backoff`](crate::wire::control::PlaceRequest::backoff).
+    pub(super) backoff: Duration,
 }
 
 /// Judges `peer` for a job of this compiler. `listed` is its token, if the user wrote it into the
@@ -182,8 +184,8 @@ fn judge_candidate(
         }
         LocalCompiler::Unknown { reason, .. } => return Judgement::excluded(reason.clone()),
     };
-    if let Some(backoff) = peer.backoff(now) {
-        let seconds = (backoff.until - now).as_millis().div_ceil(1000);
+    if let Some(backoff) = peer.backoff(now, wanted.backoff) {
+        let seconds = (backoff.since + wanted.backoff - now).as_millis().div_ceil(1000);
         return Judgement::excluded(format!("{}; tried again in {seconds} s", backoff.reason));
     }
     let job = Job { toolchain, driver, name: wanted.name };

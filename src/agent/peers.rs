@@ -12,7 +12,7 @@ use crate::base::node::NodeId;
 use crate::discovery::cluster::NodeKey;
 use crate::discovery::txt::HeardTxt;
 use crate::fingerprint::Offered;
-use crate::settings::hosts::{DEFAULT_BACKOFF, DEFAULT_SLOTS};
+use crate::settings::hosts::DEFAULT_SLOTS;
 use crate::wire::control::HelloReply;
 
 /// First pause before a silent peer is asked again; doubled each time up to [`MAX_RETRY`].
@@ -21,7 +21,7 @@ const FIRST_RETRY: Duration = Duration::from_secs(1);
 const MAX_RETRY: Duration = Duration::from_secs(30);
 /// A discovered peer that did not answer so often is forgotten until it is heard again.
 const MAX_FAILURES: u32 = 10;
-/// A host that refused or broke this many jobs in a row is left out for [`DEFAULT_BACKOFF`].
+/// A host that refused or broke this many jobs in a row is left out, each client says for how long.
 const MAX_SETBACKS: u32 = 3;
 /// Jobs that one discovered host gets at once from one user; an advert can claim any number.
 const MAX_DISCOVERED_SLOTS: u16 = 256;
@@ -73,7 +73,7 @@ pub(super) struct Ours {
 /// A peer answers, yet job upon job came to nothing there.
 #[derive(Clone, Debug)]
 pub(super) struct Backoff {
-    pub(super) until: Instant,
+    pub(super) since: Instant,
     /// For people: `it refuses jobs`.
     pub(super) reason: String,
 }
@@ -372,7 +372,7 @@ impl Peer {
 
     fn back_off(&mut self, now: Instant, reason: String) {
         self.forgive();
-        self.backoff = Some(Backoff { until: now + DEFAULT_BACKOFF, reason });
+        self.backoff = Some(Backoff { since: now, reason });
     }
 
     fn forgive(&mut self) {
@@ -381,9 +381,9 @@ impl Peer {
         self.backoff = None;
     }
 
-    /// Why nothing is sent to it for a while, although it answers.
-    pub(super) fn backoff(&self, now: Instant) -> Option<&Backoff> {
-        self.backoff.as_ref().filter(|backoff| backoff.until > now)
+    /// Why whoever leaves failed hosts out for so long sends nothing there, although it answers.
+    pub(super) fn backoff(&self, now: Instant, period: Duration) -> Option<&Backoff> {
+        self.backoff.as_ref().filter(|backoff| backoff.since + period > now)
     }
 
     /// What it advertises is no longer what it said when it was asked: after a start with another
@@ -433,6 +433,8 @@ impl Peer {
 
 #[cfg(test)]
 mod tests {
+    use crate::settings::hosts::DEFAULT_BACKOFF;
+
     use super::super::stock::{Known, Meaning, Need};
     use super::*;
 
@@ -492,10 +494,11 @@ mod tests {
         peer.ran(now, None);
         peer.refused(now, "gcc");
         peer.refused(now, "gcc");
-        assert!(peer.backoff(now).is_none());
+        assert!(peer.backoff(now, DEFAULT_BACKOFF).is_none());
         peer.refused(now, "gcc");
-        assert!(peer.backoff(now).is_some());
-        assert!(peer.backoff(now + DEFAULT_BACKOFF).is_none());
+        assert!(peer.backoff(now, DEFAULT_BACKOFF).is_some());
+        assert!(peer.backoff(now + DEFAULT_BACKOFF, DEFAULT_BACKOFF).is_none());
+        assert!(peer.backoff(now, Duration::ZERO).is_none(), "nobody wants to leave it out");
     }
 
     #[test]
@@ -517,11 +520,11 @@ mod tests {
             (0..8).for_each(|_| peer.broke_a_job(now, "connection reset".to_owned()));
         }
         peer.answered_ours(hello(1));
-        assert!(peer.backoff(now).is_none());
+        assert!(peer.backoff(now, DEFAULT_BACKOFF).is_none());
         peer.broke_a_job(now, "connection reset".to_owned());
-        assert!(peer.backoff(now).is_some());
+        assert!(peer.backoff(now, DEFAULT_BACKOFF).is_some());
         peer.answered_ours(hello(2));
-        assert!(peer.backoff(now).is_none(), "a restart is forgiven");
+        assert!(peer.backoff(now, DEFAULT_BACKOFF).is_none(), "a restart is forgiven");
     }
 
     #[test]

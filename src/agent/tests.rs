@@ -16,6 +16,7 @@ use super::books::{Action, ClientId, InForce, Question};
 use super::peers::PeerKey;
 use crate::discovery::heard::Heard;
 use crate::policy::file;
+use crate::settings::hosts::DEFAULT_BACKOFF;
 use crate::wire::control::{
     AgentMessage, CompilerQuery, HostsText, JobReport, LocalPurpose, PlaceRequest, Transfer,
 };
@@ -407,6 +408,7 @@ fn hosts_and_compilers_of_ever_new_requests_are_not_kept_for_ever() {
             may_fall_back: true,
             unmarked: false,
             only_ours: false,
+            backoff: DEFAULT_BACKOFF,
         };
         let compiler = request.compiler.clone();
         farm.books.identified(farm.now, compiler, Ok(identity()));

@@ -14,9 +14,6 @@ use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 use super::remote::HostFailure;
 use super::watch::{Interruption, Watch};
 
-/// How long connecting to one address may take, as in the original.
-const CONNECT_DEADLINE: Duration = Duration::from_secs(4);
-
 /// How long an address is alone before the next one is tried beside it (RFC 8305, section 8): a
 /// host may have a family that leads nowhere.
 const HEAD_START: Duration = Duration::from_millis(200);
@@ -26,14 +23,16 @@ const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const KEEPALIVE_PROBES: u32 = 4;
 
-/// Connects to whichever of `addrs` answers first; an earlier one has a head start. The stream
-/// does not block.
+/// Connects to whichever of `addrs` answers first; an earlier one has a head start, and each of
+/// them `patience`. The stream does not block.
 pub(super) fn connect(
     addrs: &[SocketAddr],
+    patience: Duration,
     watch: &mut Watch<'_>,
 ) -> Result<(TcpStream, SocketAddr), HostFailure> {
     let race = Race {
         untried: addrs.iter().copied().collect(),
+        patience,
         attempts: Vec::new(),
         next_at: Instant::now(),
         failure: HostFailure::Unreachable {
@@ -68,6 +67,8 @@ struct Attempt {
 /// Attempts side by side. Those that have not won are closed with it.
 struct Race {
     untried: VecDeque<SocketAddr>,
+    /// How long each may take.
+    patience: Duration,
     attempts: Vec<Attempt>,
     /// When the next address has its turn.
     next_at: Instant,
@@ -87,11 +88,8 @@ impl Race {
                 match begin(addr) {
                     Ok((socket, Progress::Connected)) => return Ok((socket, addr)),
                     Ok((socket, Progress::UnderWay)) => {
-                        self.attempts.push(Attempt {
-                            socket,
-                            addr,
-                            deadline: now + CONNECT_DEADLINE,
-                        });
+                        let deadline = now + self.patience;
+                        self.attempts.push(Attempt { socket, addr, deadline });
                     }
                     Err(error) => self.lost(addr, error, now),
                 }
@@ -185,6 +183,8 @@ mod tests {
 
     use super::*;
 
+    const LONG: Duration = Duration::from_secs(60);
+
     fn listener() -> (TcpListener, SocketAddr) {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let addr = listener.local_addr().unwrap();
@@ -206,11 +206,11 @@ mod tests {
     fn the_next_address_is_tried() {
         let closed = listener().1;
         let (_open, addr) = listener();
-        let connected = connect(&[closed, addr], &mut Watch::alone());
+        let connected = connect(&[closed, addr], LONG, &mut Watch::alone());
         assert_eq!(connected.unwrap().1, addr);
-        let failure = connect(&[closed], &mut Watch::alone()).unwrap_err();
+        let failure = connect(&[closed], LONG, &mut Watch::alone()).unwrap_err();
         assert!(failure.to_string().starts_with(&format!("connect to {closed} failed")));
-        let failure = connect(&[], &mut Watch::alone()).unwrap_err();
+        let failure = connect(&[], LONG, &mut Watch::alone()).unwrap_err();
         assert!(failure.to_string().starts_with("no address"), "{failure}");
     }
 
@@ -219,15 +219,24 @@ mod tests {
         let (_full, _held, silent) = silent();
         let (_open, addr) = listener();
         let begun = Instant::now();
-        assert_eq!(connect(&[silent, addr], &mut Watch::alone()).unwrap().1, addr);
+        assert_eq!(connect(&[silent, addr], LONG, &mut Watch::alone()).unwrap().1, addr);
         eprintln!("connected after {:?}", begun.elapsed());
-        assert_eq!(connect(&[addr, silent], &mut Watch::alone()).unwrap().1, addr);
+        assert_eq!(connect(&[addr, silent], LONG, &mut Watch::alone()).unwrap().1, addr);
+    }
+
+    #[test]
+    fn an_address_that_says_nothing_is_given_up_in_time() {
+        let (_full, _held, silent) = silent();
+        let failure =
+            connect(&[silent], Duration::from_millis(20), &mut Watch::alone()).unwrap_err();
+        let expected = format!("connect to {silent} failed: timed out");
+        assert_eq!(failure.to_string(), expected);
     }
 
     #[test]
     fn no_deadline_of_the_kernel_ends_a_wait_for_a_peer_that_acknowledges() {
         let (_open, addr) = listener();
-        let stream = connect(&[addr], &mut Watch::alone()).unwrap().0;
+        let stream = connect(&[addr], LONG, &mut Watch::alone()).unwrap().0;
         let socket = SockRef::from(&stream);
         assert_eq!(socket.tcp_user_timeout().unwrap(), None);
         assert!(socket.keepalive().unwrap());

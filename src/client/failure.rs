@@ -6,6 +6,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::command::LocalReason;
+use crate::settings::env::VariableProblem;
 use crate::wire::error::TooLong;
 
 use super::place::Nowhere;
@@ -21,6 +22,8 @@ pub(super) enum Failure {
     LocalSource(&'static str),
     /// There is no compiler by that name.
     NoCompiler,
+    /// A variable without which nothing can be distributed.
+    Unusable(VariableProblem),
     /// There is no host list, or no host in it.
     NoHostList,
     /// No host can take the job now.
@@ -45,6 +48,7 @@ impl Display for Failure {
             Self::Local(reason) => write!(f, "{reason}"),
             Self::LocalSource(reason) => f.write_str(reason),
             Self::NoCompiler => f.write_str("there is no such compiler here"),
+            Self::Unusable(problem) => write!(f, "{problem}"),
             Self::NoHostList => f.write_str("there is no host list"),
             Self::Nowhere(nowhere) => write!(f, "{nowhere}"),
             Self::HostsFailed { host } => write!(f, "no other host is left after {host}"),

@@ -46,6 +46,7 @@ const VARIABLES: &[Entry] = &[
     ("DISTCC_FALLBACK", "0: fail where a job cannot be distributed, do not compile it here"),
     ("DISTCC_SKIP_LOCAL_RETRY", "if set, a compiler's error elsewhere is not checked here"),
     ("DISTCC_IO_TIMEOUT", "seconds without any progress until a host is given up (300)"),
+    ("DISTCC_CONNECT_TIMEOUT", "seconds for which one address of a host is waited for (4)"),
     ("DISTCC_BACKOFF_PERIOD", "seconds for which a failed host is left alone (60)"),
     ("DISTCC_PAUSE_TIME_MSEC", "longest pause between looks at lock files (1000)"),
     ("DISTCC_AGENT", "off: do not start an agent; without one, +zeroconf finds nothing"),

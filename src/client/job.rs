@@ -40,6 +40,8 @@ struct Job<'a> {
     session: &'a Session<'a>,
     compile: &'a Compile,
     compiler: &'a Compiler,
+    /// How long nothing may happen between us and a host.
+    stall: Duration,
     started: Instant,
     payload: Option<Payload>,
 }
@@ -66,6 +68,7 @@ pub(super) fn distribute(
         return Err(Failure::LocalSource("a precompiled header is included"));
     }
     let compiler = compiler.ok_or(Failure::NoCompiler)?;
+    let stall = session.env.io_timeout.clone().map_err(Failure::Unusable)?;
     let hosts = read_hosts(session.env, session.log).ok_or(Failure::NoHostList)?;
     let list = hosts::parse(&hosts.text);
     if list.entries.is_empty() {
@@ -82,8 +85,8 @@ pub(super) fn distribute(
         unmarked: !is_marked(compile),
         only_ours: false,
     };
-    let mut job =
-        Job { session, compile, compiler: &compiler, started: Instant::now(), payload: None };
+    let started = Instant::now();
+    let mut job = Job { session, compile, compiler: &compiler, stall, started, payload: None };
     let mut avoid = Vec::new();
     let mut last_host = String::new();
     while avoid.len() < MAX_HOSTS {
@@ -127,13 +130,13 @@ impl Job<'_> {
         placement: &Placement,
         places: &mut Places<'_>,
     ) -> Result<(Reply, Transfer), Mishap> {
-        let stall = self.session.env.io_timeout;
         // The preprocessor works while the connection is made.
         let preprocessor = match self.payload {
             None => self.start_preprocessor().map_err(job_fails)?,
             Some(_) => None,
         };
-        let connection = Connection::open(&placement.addrs, &mut places.watch(placement));
+        let patience = self.session.env.connect_timeout;
+        let connection = Connection::open(&placement.addrs, patience, &mut places.watch(placement));
         if self.payload.is_none() {
             let payload = match preprocessor {
                 Some(preprocessor) => preprocessor.finish(),
@@ -149,7 +152,7 @@ impl Job<'_> {
         let request = self.request(placement, protocol).map_err(Mishap::Job)?;
         let (reply, transfer) = connection
             .and_then(|connection| {
-                connection.exchange(&request, protocol, stall, &mut places.watch(placement))
+                connection.exchange(&request, protocol, self.stall, &mut places.watch(placement))
             })
             .map_err(host_fails)?;
         self.check(placement, &reply)?;

@@ -113,6 +113,10 @@ fn conclude(session: &Session<'_>, places: &mut Places<'_>, failure: Failure) ->
             log.detour(format_args!("remote compilation of '{source}' failed, retrying locally"));
             return retry(session, places, code_of(reply));
         }
+        Failure::Unusable(problem) => {
+            log.error_to_user(format_args!("{problem}"));
+            return exit::BAD_ARGUMENTS;
+        }
         Failure::Local(reason) => (Detour::Planned, reason.weight()),
         Failure::NoCompiler | Failure::LocalSource(_) => (Detour::Planned, Weight::Compile),
         Failure::Nowhere(Nowhere::Agent(place)) if place.listed => {
@@ -132,7 +136,10 @@ fn conclude(session: &Session<'_>, places: &mut Places<'_>, failure: Failure) ->
     match detour {
         Detour::Fallback if fallback_forbidden => {
             log.error(format_args!("failed to distribute and fallbacks are disabled: {failure}"));
-            return exit::NO_HOSTS;
+            return match failure {
+                Failure::Panicked(_) => exit::GENERAL,
+                _ => exit::NO_HOSTS,
+            };
         }
         Detour::Fallback => {
             log.detour(format_args!("failed to distribute, running locally instead: {failure}"));

@@ -158,6 +158,7 @@ impl<'a> Places<'a> {
             may_fall_back: self.env.fallback,
             unmarked: *unmarked,
             only_ours: *only_ours,
+            backoff: self.env.backoff_period,
         };
         if let Some(granted) = self.ask_agent(|link| link.place(request.clone()), Start::IfNeeded) {
             return match granted {

@@ -153,6 +153,7 @@ impl Hosts<'_> {
             hosts: hosts.clone(),
             compilers,
             policy: self.env.policy.as_ref().map(|path| path.to_string_lossy().into_owned()),
+            backoff: self.env.backoff_period,
         };
         self.agent(|agent| agent.show_hosts(request.clone()))
     }

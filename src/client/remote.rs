@@ -105,13 +105,19 @@ pub(super) struct Connection {
     stream: TcpStream,
     addr: SocketAddr,
     since: Instant,
+    /// How long connecting may take.
+    patience: Duration,
 }
 
 impl Connection {
-    /// Connects to the first of `addrs` that answers.
-    pub(super) fn open(addrs: &[SocketAddr], watch: &mut Watch<'_>) -> Result<Self, HostFailure> {
-        let (stream, addr) = connect(addrs, watch)?;
-        Ok(Self { stream, addr, since: Instant::now() })
+    /// Connects to the first of `addrs` that answers. `patience` is how long one of them may take.
+    pub(super) fn open(
+        addrs: &[SocketAddr],
+        patience: Duration,
+        watch: &mut Watch<'_>,
+    ) -> Result<Self, HostFailure> {
+        let (stream, addr) = connect(addrs, patience, watch)?;
+        Ok(Self { stream, addr, since: Instant::now(), patience })
     }
 
     /// Sends `request` and waits for the answer. `stall` is how long nothing may happen. Tells too
@@ -124,7 +130,7 @@ impl Connection {
         watch: &mut Watch<'_>,
     ) -> Result<(Reply, Transfer), HostFailure> {
         if self.since.elapsed() > STALE_AFTER || self.has_spoken() {
-            self = Self::open(&[self.addr], watch)?;
+            self = Self::open(&[self.addr], self.patience, watch)?;
         }
         let exchanged = self.talk(request, protocol, stall, watch);
         if matches!(exchanged, Err(HostFailure::Lost(_))) {
@@ -316,7 +322,7 @@ mod tests {
             listener
         });
         let watch = &mut Watch::alone();
-        let connection = Connection::open(&[addr], watch).unwrap();
+        let connection = Connection::open(&[addr], STALL, watch).unwrap();
         let done = connection.exchange(b"request", Protocol::Plain, STALL, watch);
         drop(server.join().unwrap());
         done.map(|(reply, transfer)| {
@@ -368,7 +374,7 @@ mod tests {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let addr = listener.local_addr().unwrap();
         let watch = &mut Watch::alone();
-        let connection = Connection::open(&[addr], watch).unwrap();
+        let connection = Connection::open(&[addr], STALL, watch).unwrap();
         let request = vec![0; 32 << 20];
         let stall = Duration::from_millis(20);
         let failure = connection.exchange(&request, Protocol::Plain, stall, watch).unwrap_err();
@@ -387,7 +393,7 @@ mod tests {
         let addr = listener.local_addr().unwrap();
         let (ours, mut agents) = UnixStream::pair().unwrap();
         let mut link = AgentLink::over(ours).unwrap();
-        let connection = Connection::open(&[addr], &mut Watch::alone()).unwrap();
+        let connection = Connection::open(&[addr], STALL, &mut Watch::alone()).unwrap();
         let mut host = listener.accept().unwrap().0;
         let recaller = thread::spawn(move || {
             host.read_exact(&mut [0]).unwrap();
@@ -407,7 +413,7 @@ mod tests {
     fn a_place_that_was_recalled_before_the_request_gets_none_of_it() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let addr = listener.local_addr().unwrap();
-        let connection = Connection::open(&[addr], &mut Watch::alone()).unwrap();
+        let connection = Connection::open(&[addr], STALL, &mut Watch::alone()).unwrap();
         let mut host = listener.accept().unwrap().0;
         let (ours, mut agents) = UnixStream::pair().unwrap();
         let mut link = AgentLink::over(ours).unwrap();

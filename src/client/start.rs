@@ -25,6 +25,9 @@ pub fn main() -> ExitCode {
     for problem in &env.problems {
         log.warning(format_args!("{problem}"));
     }
+    for problem in &env.tolerated {
+        log.detour(format_args!("{problem}"));
+    }
     if let Err(error) = signals::install() {
         log.debug(format_args!("cannot handle signals: {error}"));
     }

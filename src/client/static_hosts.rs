@@ -20,6 +20,9 @@ const DEFAULT_LOCAL_COMPILES: u16 = 4;
 const DEFAULT_LOCAL_PREPROCESSORS: u16 = 8;
 /// The first pause between two looks at the locks; it doubles.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
+/// The shortest one, whatever `DISTCC_PAUSE_TIME_MSEC` says: looking without a pause takes the very
+/// processor that the jobs would use.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
 
 /// The lock files below `$DISTCC_DIR/lock`.
 #[derive(Debug)]
@@ -40,7 +43,7 @@ impl SlotFiles {
                 _ => {}
             }
         }
-        Ok(Self { dir, longest_pause })
+        Ok(Self { dir, longest_pause: longest_pause.max(SHORTEST_PAUSE) })
     }
 
     /// Waits for one of the slots of this machine for a compile; never more than it has cores.

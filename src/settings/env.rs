@@ -9,6 +9,8 @@ use super::hosts::DEFAULT_BACKOFF;
 
 /// Without progress for so long an exchange with a host has failed, `DISTCC_IO_TIMEOUT`.
 const DEFAULT_IO_TIMEOUT: Duration = Duration::from_secs(300);
+/// How long connecting to one address may take, `DISTCC_CONNECT_TIMEOUT`; as in the original.
+const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 /// The longest pause between two looks at the lock files, `DISTCC_PAUSE_TIME_MSEC`.
 const DEFAULT_PAUSE: Duration = Duration::from_millis(1000);
 /// Variables with which a compiler runs other programs than its own, or writes other files.
@@ -39,8 +41,10 @@ pub(crate) struct Environment {
     pub(crate) fallback: bool,
     /// `DISTCC_SKIP_LOCAL_RETRY` with any value: a compiler's error is not tried again here.
     pub(crate) skip_local_retry: bool,
-    /// `DISTCC_IO_TIMEOUT`, in seconds.
-    pub(crate) io_timeout: Duration,
+    /// `DISTCC_IO_TIMEOUT`, in seconds. With one that is no time to wait nothing is distributed.
+    pub(crate) io_timeout: Result<Duration, VariableProblem>,
+    /// `DISTCC_CONNECT_TIMEOUT`, in seconds and fractions of one.
+    pub(crate) connect_timeout: Duration,
     /// `DISTCC_BACKOFF_PERIOD`, in seconds; zero: a host that failed is not left out.
     pub(crate) backoff_period: Duration,
     /// `DISTCC_PAUSE_TIME_MSEC`, in milliseconds.
@@ -57,6 +61,8 @@ pub(crate) struct Environment {
     pub(crate) compiler_override: Option<&'static str>,
     /// Values that could not be used; the default holds instead.
     pub(crate) problems: Vec<VariableProblem>,
+    /// The same, where everybody relies on being told nothing of it.
+    pub(crate) tolerated: Vec<VariableProblem>,
 }
 
 /// A variable with a value that cannot be used. `Display` is a lowercase fragment but for names.
@@ -84,7 +90,7 @@ impl Environment {
 
     /// Reads variables by `lookup`.
     pub(crate) fn from_lookup(lookup: impl Fn(&str) -> Option<OsString>) -> Self {
-        let mut reader = Reader { lookup, problems: Vec::new() };
+        let mut reader = Reader { lookup, problems: Vec::new(), tolerated: Vec::new() };
         let home = reader.path("HOME");
         let distcc_dir =
             reader.path("DISTCC_DIR").or_else(|| home.as_ref().map(|home| home.join(".distcc")));
@@ -102,6 +108,7 @@ impl Environment {
             fallback: reader.flag("DISTCC_FALLBACK", true),
             skip_local_retry: (reader.lookup)("DISTCC_SKIP_LOCAL_RETRY").is_some(),
             io_timeout: reader.io_timeout(),
+            connect_timeout: reader.connect_timeout(),
             backoff_period: reader
                 .number("DISTCC_BACKOFF_PERIOD", "a number of seconds, 0 or more")
                 .map_or(DEFAULT_BACKOFF, |seconds: u32| Duration::from_secs(seconds.into())),
@@ -116,6 +123,7 @@ impl Environment {
                 .into_iter()
                 .find(|name| (reader.lookup)(name).is_some()),
             problems: reader.problems,
+            tolerated: reader.tolerated,
         }
     }
 }
@@ -128,6 +136,7 @@ fn depth(level: &OsStr) -> u32 {
 struct Reader<F> {
     lookup: F,
     problems: Vec<VariableProblem>,
+    tolerated: Vec<VariableProblem>,
 }
 
 impl<F: Fn(&str) -> Option<OsString>> Reader<F> {
@@ -141,7 +150,7 @@ impl<F: Fn(&str) -> Option<OsString>> Reader<F> {
         self.problems.push(VariableProblem { name, value, expected });
     }
 
-    /// Only `0` and `1` are answers, as in the original; an empty value is none.
+    /// Only `0` and `1` are answers, as in the original; anything else is none.
     fn flag(&mut self, name: &'static str, default: bool) -> bool {
         let value = (self.lookup)(name).unwrap_or_default();
         match value.to_str() {
@@ -149,7 +158,8 @@ impl<F: Fn(&str) -> Option<OsString>> Reader<F> {
             Some("1") => true,
             Some("") => default,
             _ => {
-                self.report(name, &value, "0 or 1");
+                let value = value.to_string_lossy().into_owned();
+                self.tolerated.push(VariableProblem { name, value, expected: "0 or 1" });
                 default
             }
         }
@@ -168,16 +178,31 @@ impl<F: Fn(&str) -> Option<OsString>> Reader<F> {
         number
     }
 
-    fn io_timeout(&mut self) -> Duration {
-        let (name, expected) = ("DISTCC_IO_TIMEOUT", "a number of seconds, 1 or more");
-        match self.number::<u32>(name, expected) {
-            Some(0) => {
-                self.report(name, OsStr::new("0"), expected);
-                DEFAULT_IO_TIMEOUT
+    /// The original ends where it would wait, exit code 101, so this is no case for the default.
+    fn io_timeout(&self) -> Result<Duration, VariableProblem> {
+        let name = "DISTCC_IO_TIMEOUT";
+        let Some(value) = (self.lookup)(name) else { return Ok(DEFAULT_IO_TIMEOUT) };
+        let seconds = value.to_str().and_then(|text| text.trim().parse::<u32>().ok());
+        match seconds.filter(|seconds| *seconds > 0) {
+            Some(seconds) => Ok(Duration::from_secs(seconds.into())),
+            None => {
+                let value = value.to_string_lossy().into_owned();
+                let expected = "a number of seconds, 1 or more";
+                Err(VariableProblem { name, value, expected })
             }
-            Some(seconds) => Duration::from_secs(seconds.into()),
-            None => DEFAULT_IO_TIMEOUT,
         }
+    }
+
+    fn connect_timeout(&mut self) -> Duration {
+        let (name, expected) = ("DISTCC_CONNECT_TIMEOUT", "a number of seconds above 0, like 0.5");
+        let Some(seconds) = self.number::<f64>(name, expected) else {
+            return DEFAULT_CONNECT_TIMEOUT;
+        };
+        let timeout = Duration::try_from_secs_f64(seconds).ok();
+        timeout.filter(|timeout| !timeout.is_zero()).unwrap_or_else(|| {
+            self.report(name, OsStr::new(&seconds.to_string()), expected);
+            DEFAULT_CONNECT_TIMEOUT
+        })
     }
 
     fn may_start_agent(&mut self) -> bool {
@@ -209,7 +234,8 @@ mod tests {
         assert_eq!(found.hosts, None);
         assert_eq!(found.distcc_dir, None);
         assert_eq!(found.tmpdir, PathBuf::from("/tmp"));
-        assert_eq!(found.io_timeout, Duration::from_secs(300));
+        assert_eq!(found.io_timeout, Ok(Duration::from_secs(300)));
+        assert_eq!(found.connect_timeout, Duration::from_secs(4));
         assert_eq!(found.backoff_period, Duration::from_secs(60));
         assert!(found.fallback && !found.verbose && !found.save_temps && found.may_start_agent);
         assert_eq!((found.safeguard, found.compiler_override), (0, None));
@@ -226,12 +252,13 @@ mod tests {
     }
 
     #[test]
-    fn flags_know_two_answers_and_report_others() {
+    fn flags_know_two_answers_and_pass_over_others() {
         for (value, fallback, problems) in
             [("0", false, 0), ("1", true, 0), ("", true, 0), ("no", true, 1), ("2", true, 1)]
         {
             let found = environment(&[("DISTCC_FALLBACK", value)]);
-            assert_eq!((found.fallback, found.problems.len()), (fallback, problems), "{value:?}");
+            assert_eq!((found.fallback, found.tolerated.len()), (fallback, problems), "{value:?}");
+            assert_eq!(found.problems, []);
         }
         assert!(environment(&[("DISTCC_VERBOSE", "1")]).verbose);
         assert!(environment(&[("DISTCC_SKIP_LOCAL_RETRY", "0")]).skip_local_retry);
@@ -240,26 +267,41 @@ mod tests {
     #[test]
     fn numbers_that_are_none_are_reported_with_what_was_expected() {
         let found = environment(&[
-            ("DISTCC_IO_TIMEOUT", "0"),
             ("DISTCC_BACKOFF_PERIOD", "-1"),
             ("DISTCC_PAUSE_TIME_MSEC", "fast"),
+            ("DISTCC_CONNECT_TIMEOUT", "0"),
             ("DISTCC_AGENT", "maybe"),
         ]);
-        assert_eq!(found.io_timeout, Duration::from_secs(300));
+        assert_eq!(found.connect_timeout, Duration::from_secs(4));
         assert_eq!(found.backoff_period, Duration::from_secs(60));
         let texts: Vec<String> = found.problems.iter().map(ToString::to_string).collect();
         assert_eq!(
             texts,
             [
-                "$DISTCC_IO_TIMEOUT: \"0\": expected a number of seconds, 1 or more",
+                "$DISTCC_CONNECT_TIMEOUT: \"0\": expected a number of seconds above 0, like 0.5",
                 "$DISTCC_BACKOFF_PERIOD: \"-1\": expected a number of seconds, 0 or more",
                 "$DISTCC_PAUSE_TIME_MSEC: \"fast\": expected a number of milliseconds, 0 or more",
                 "$DISTCC_AGENT: \"maybe\": expected on or off",
             ]
         );
+    }
+
+    #[test]
+    fn times_are_seconds_and_only_a_connect_may_be_shorter_than_one() {
         let found = environment(&[("DISTCC_IO_TIMEOUT", "7"), ("DISTCC_BACKOFF_PERIOD", "0")]);
-        assert_eq!(found.io_timeout, Duration::from_secs(7));
+        assert_eq!(found.io_timeout, Ok(Duration::from_secs(7)));
         assert_eq!(found.backoff_period, Duration::ZERO);
+        for value in ["0", "-5", "", "soon"] {
+            let problem = environment(&[("DISTCC_IO_TIMEOUT", value)]).io_timeout.unwrap_err();
+            assert_eq!(
+                problem.to_string(),
+                format!("$DISTCC_IO_TIMEOUT: {value:?}: expected a number of seconds, 1 or more")
+            );
+        }
+        for (value, millis) in [("0.25", 250), ("2", 2000), ("-1", 4000), ("inf", 4000)] {
+            let found = environment(&[("DISTCC_CONNECT_TIMEOUT", value)]);
+            assert_eq!(found.connect_timeout, Duration::from_millis(millis), "{value}");
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@
 //! The place that [`AgentMessage::Placed`] grants is held by the open socket.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -154,6 +155,8 @@ pub(crate) struct PlaceRequest {
     pub(crate) unmarked: bool,
     /// True if only a daemon of ours takes this job: distccd 3.4 refuses one of its options.
     pub(crate) only_ours: bool,
+    /// `$DISTCC_BACKOFF_PERIOD` of the client: for so long a host whose jobs failed is left out.
+    pub(crate) backoff: Duration,
 }
 
 /// A host list as the user wrote it; the agent parses it with `settings::hosts`.
@@ -218,6 +221,8 @@ pub(crate) struct ShowRequest {
     pub(crate) compilers: Vec<CompilerQuery>,
     /// `$DISTCC_POLICY` of the client.
     pub(crate) policy: Option<String>,
+    /// As in [`PlaceRequest::backoff`].
+    pub(crate) backoff: Duration,
 }
 
 /// From the agent to a client.

@@ -16,6 +16,7 @@ use crate::fingerprint::probe::Probed as Identity;
 use crate::fingerprint::{Driver, Family, Offered, Toolchain};
 use crate::policy::file::Policy;
 use crate::policy::networks::{Gateway, KnownNetworks, NetworkId};
+use crate::settings::hosts::DEFAULT_BACKOFF;
 use crate::wire::control::{
     AgentMessage, CompilerQuery, CompilerRecord, HelloReply, HostsAnswer, HostsText, JobReport,
     PlaceRequest, Placement, ShowRequest,
@@ -181,6 +182,7 @@ impl Farm {
             may_fall_back: true,
             unmarked: false,
             only_ours: false,
+            backoff: DEFAULT_BACKOFF,
         }
     }
 
@@ -264,6 +266,7 @@ impl Farm {
             hosts: HostsText { origin: "$DISTCC_HOSTS".to_owned(), text: hosts.to_owned() },
             compilers: vec![query()],
             policy: None,
+            backoff: DEFAULT_BACKOFF,
         };
         self.books.asks(self.now, id, Question::Show(request, self.policy.clone()));
         self.collect();

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::farm::{Farm, SETTLED, addr, gcc, up};
 use super::{Action, AgentMessage, Probed};
 use crate::discovery::heard::Heard;
+use crate::wire::control::{JobReport, PlaceRequest};
 
 const SAME: &[(&str, &str)] = &[("gcc", "12.2.0")];
 
@@ -119,4 +120,22 @@ fn whoever_names_hosts_is_told_once_a_minute_that_none_can_be_used() {
         Some(AgentMessage::Local(place)) => assert_eq!(place.warnings, [""; 0]),
         other => panic!("not local: {other:?}"),
     }
+}
+
+#[test]
+fn for_how_long_a_host_that_refuses_jobs_is_left_out_is_for_each_client_to_say() {
+    let mut farm = Farm::settled_with_h2(SAME);
+    for _ in 0..3 {
+        let id = farm.job("+zeroconf");
+        farm.placement(id);
+        farm.reports(id, JobReport::Refused);
+        farm.leaves(id);
+    }
+    let id = farm.job("+zeroconf");
+    assert!(farm.local(id).contains("it refuses jobs; tried again in 60 s"));
+    farm.leaves(id);
+    let id = farm.client();
+    let request = PlaceRequest { backoff: Duration::ZERO, ..farm.request("+zeroconf", &[]) };
+    farm.asks_for(id, request);
+    assert_eq!(farm.placement(id).addrs, [addr(2)]);
 }
