@@ -69,8 +69,8 @@ impl Summary {
         let compilers = inventory.summary();
         let what = match (programs, compilers.is_empty()) {
             (Programs::Compilers, _) => compilers,
-            (Programs::Any, true) => "any program".to_owned(),
-            (Programs::Any, false) => format!("any program, {compilers}"),
+            (_, true) => "any program".to_owned(),
+            (_, false) => format!("any program, {compilers}"),
         };
         format!("distccd: serving {what} {}", self.rest)
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -130,9 +131,21 @@ impl Scanner {
         self.scan_for(Some(START_PATIENCE))
     }
 
+    /// The same without what only an advert needs. It runs nothing if all compilers are known.
+    pub(crate) fn scan_for_one_job(&self) -> Inventory {
+        self.survey(None).1
+    }
+
     fn scan_for(&self, patience: Option<Duration>) -> Inventory {
         let cc_dirs = self.path_dirs.clone();
         let cc = thread::spawn(move || inventory::default_compiler(&cc_dirs));
+        let (n_unasked, found) = self.survey(patience);
+        let cc = if n_unasked == 0 || cc.is_finished() { cc.join().ok() } else { None };
+        Inventory { cc: cc.flatten(), ..found }
+    }
+
+    /// How many compilers have not answered in time, and those that have.
+    fn survey(&self, patience: Option<Duration>) -> (usize, Inventory) {
         let mut cache = match &self.cache_file {
             Some(file) => ToolchainCache::open(file.clone()),
             None => ToolchainCache::in_memory(),
@@ -142,15 +155,15 @@ impl Scanner {
         if let Err(error) = cache.save() {
             warn!("cannot remember what the compilers are: {error}");
         }
-        let cc = if survey.n_unasked == 0 || cc.is_finished() { cc.join().ok() } else { None };
         let unusable = survey.unusable.iter().map(|(_, reason)| reason.to_string()).collect();
-        Inventory {
+        let inventory = Inventory {
             generation: generation_now(),
             found: survey.found,
             unusable,
             is_complete: survey.n_unasked == 0,
-            cc: cc.flatten(),
-        }
+            cc: None,
+        };
+        (survey.n_unasked, inventory)
     }
 
     /// When the directories were changed.
@@ -161,6 +174,16 @@ impl Scanner {
             .map(|dir| fs::metadata(dir).and_then(|found| found.modified()).ok())
             .collect()
     }
+}
+
+/// One that all processes share which serve the same compilers, each a single job.
+pub(crate) fn generation_of(found: &[Found]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    for compiler in found {
+        compiler.offered.names.hash(&mut hasher);
+        compiler.offered.toolchain.digest.hash(&mut hasher);
+    }
+    hasher.finish()
 }
 
 /// Later scans and later starts have larger numbers, unless the clock is set back; then they

@@ -1,11 +1,13 @@
 //! One client's socket: reading a request with deadlines, sending the answer, noticing that the
 //! client has gone.
 
-use std::fmt::{self, Display, Formatter};
+use std::fmt::{self, Debug, Display, Formatter};
+use std::future::poll_fn;
 use std::io;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{error::Elapsed, timeout};
 
@@ -71,10 +73,28 @@ pub(crate) enum Opening {
     Hello,
 }
 
+/// What a client speaks over.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Debug + Send + Unpin {
+    /// Completes when a client that says nothing more does not listen either. A stock server takes
+    /// a half-closed TCP connection for a client that has gone.
+    fn poll_departure(&mut self, _: &mut Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
+
+    /// Does closing it while unread bytes are waiting take the answer with it?
+    fn loses_answers(&self) -> bool;
+}
+
+impl Stream for TcpStream {
+    fn loses_answers(&self) -> bool {
+        true
+    }
+}
+
 /// A client that speaks to us.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    stream: TcpStream,
+    stream: Box<dyn Stream>,
     decoder: RequestDecoder,
     buffer: Vec<u8>,
     /// How much of the buffer's front has been decoded.
@@ -84,9 +104,9 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// Nothing has been read yet.
-    pub(crate) fn new(stream: TcpStream, limits: Limits) -> Self {
+    pub(crate) fn new(stream: impl Stream + 'static, limits: Limits) -> Self {
         Self {
-            stream,
+            stream: Box::new(stream),
             decoder: RequestDecoder::new(limits),
             buffer: Vec::with_capacity(BUFFER_LEN),
             n_used: 0,
@@ -166,8 +186,8 @@ impl Connection {
         }
     }
 
-    /// Completes when the client has gone, which a stock server also takes from a half-closed
-    /// connection. What comes behind the request is thrown away. May be dropped and called again.
+    /// Completes when the client has gone. What comes behind the request is thrown away. May be
+    /// dropped and called again.
     pub(crate) async fn departure(&mut self) {
         self.n_extra += self.buffer.len() - self.n_used;
         self.n_used = 0;
@@ -175,7 +195,8 @@ impl Connection {
         while self.n_extra <= MAX_EXTRA {
             match self.stream.read_buf(&mut self.buffer).await {
                 Ok(n_read) if n_read > 0 => self.n_extra += n_read,
-                _ => return,
+                Ok(_) => return poll_fn(|context| self.stream.poll_departure(context)).await,
+                Err(_) => return,
             }
             self.buffer.clear();
         }
@@ -200,11 +221,11 @@ impl Connection {
         Ok(())
     }
 
-    /// Ends the connection so that the answer arrives: closing while unread bytes are waiting
-    /// would reset it and take the answer with it.
+    /// Ends the connection so that the answer arrives: TCP would be reset by closing while unread
+    /// bytes are waiting.
     pub(crate) async fn finish(mut self) {
         let _ = self.stream.shutdown().await;
-        if self.has_extra() {
+        if self.has_extra() && self.stream.loses_answers() {
             let _ = timeout(LINGER, self.departure()).await;
         }
     }

@@ -10,7 +10,7 @@ pub(crate) const FEATURES: [&str; 2] = ["lzo", "hello"];
 /// Who we are and what we offer now.
 pub(crate) fn reply(identity: &Identity, programs: Programs, inventory: &Inventory) -> HelloReply {
     let mut features = FEATURES.map(str::to_owned).to_vec();
-    if programs == Programs::Any {
+    if programs != Programs::Compilers {
         features.push(ANY_PROGRAM.to_owned());
     }
     HelloReply {

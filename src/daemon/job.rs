@@ -9,14 +9,13 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::spawn_blocking;
 use tracing::info;
 
 use super::answer::{Answer, AnswerEnd, AnswerError};
 use super::compiler::{self, CompilerError, Order};
-use super::connection::{Connection, ConnectionError, Opening};
+use super::connection::{Connection, ConnectionError, Opening, Stream};
 use super::hello;
 use super::observe::{Event, JobName, JobRecord, JobResult};
 use super::server::{Phase, Programs, Server, reached};
@@ -73,7 +72,7 @@ impl From<ConnectionError> for JobError {
 }
 
 /// Serves one client to its end.
-pub(crate) async fn serve(stream: TcpStream, client: SocketAddr, server: &Server) {
+pub(crate) async fn serve(stream: impl Stream + 'static, client: SocketAddr, server: &Server) {
     let begun = Instant::now();
     let mut connection = Connection::new(stream, server.limits);
     let result = match converse(&mut connection, client, server).await {
@@ -170,13 +169,18 @@ async fn prepare(
 /// The file to execute for a compiler's name.
 fn choose_program(name: &[u8], server: &Server) -> Result<Program, JobError> {
     let shown = String::from_utf8_lossy(name);
-    if server.programs == Programs::Any {
-        let path = find_program(OsStr::from_bytes(name), &server.surroundings.search_path);
-        return Ok(Program { path, shield: Shield::None });
-    }
     let inventory = server.inventory.borrow();
-    let Some(found) = inventory.resolve(name) else {
-        return Err(JobError::Refused(format!("no compiler '{shown}' is served")));
+    let found = match (server.programs, inventory.resolve(name)) {
+        // Over ssh everybody asks for any program, and most of them mean a compiler.
+        (Programs::AnyKnownFirst, Some(found)) if found.unchanged() => found,
+        (Programs::Any | Programs::AnyKnownFirst, _) => {
+            let path = find_program(OsStr::from_bytes(name), &server.surroundings.search_path);
+            return Ok(Program { path, shield: Shield::None });
+        }
+        (Programs::Compilers, Some(found)) => found,
+        (Programs::Compilers, None) => {
+            return Err(JobError::Refused(format!("no compiler '{shown}' is served")));
+        }
     };
     if !found.unchanged() {
         server.rescan.notify_one();

@@ -12,6 +12,7 @@ use super::background::{self, Ready, Summary};
 use super::compiler::Surroundings;
 use super::compilers::Scanner;
 use super::failure::Failure;
+use super::inetd;
 use super::listener;
 use super::log::LogSink;
 use super::pid_file::PidFile;
@@ -46,6 +47,7 @@ pub(super) fn main() -> ExitCode {
             let _ = io::stdout().write_all(text.as_bytes());
             Ok(())
         }
+        Ok(Request::Serve(settings)) if settings.inetd => inetd::serve(settings),
         Ok(Request::Serve(settings)) => launch(settings),
         Err(error) => Err(Failure::Usage(error)),
     };
@@ -101,7 +103,7 @@ fn launch(settings: DaemonSettings) -> Result<(), Failure> {
     })
 }
 
-fn access_list(settings: &DaemonSettings) -> Result<AccessList, Failure> {
+pub(super) fn access_list(settings: &DaemonSettings) -> Result<AccessList, Failure> {
     let rules = settings
         .allow
         .iter()
@@ -114,7 +116,7 @@ fn access_list(settings: &DaemonSettings) -> Result<AccessList, Failure> {
 
 /// The user to become; none if this is no root, or one that only its user namespace takes for
 /// root.
-fn unprivileged_account(settings: &DaemonSettings) -> Result<Option<Account>, Failure> {
+pub(super) fn unprivileged_account(settings: &DaemonSettings) -> Result<Option<Account>, Failure> {
     if !privileges::is_root() {
         return Ok(None);
     }
@@ -124,7 +126,7 @@ fn unprivileged_account(settings: &DaemonSettings) -> Result<Option<Account>, Fa
 
 /// The directory for the node's id, made if need be. None if it cannot be made and nobody asked
 /// for it: the daemon then has another id at each start.
-fn state_dir(
+pub(super) fn state_dir(
     settings: &DaemonSettings,
     environment: &DaemonEnvironment,
     account: Option<&Account>,
@@ -139,15 +141,18 @@ fn state_dir(
     }
 }
 
-fn open_log(
+pub(super) fn open_log(
     settings: &DaemonSettings,
     state_dir: Option<&Path>,
     account: Option<&Account>,
 ) -> Result<LogSink, Failure> {
+    // With --inetd standard error is the client's.
+    let unseen = settings.detach || settings.inetd;
     let path = match (&settings.log, state_dir) {
         (LogTarget::File(path), _) => path.clone(),
-        (LogTarget::Default, _) if settings.detach && account.is_some() => SYSTEM_LOG.into(),
-        (LogTarget::Default, Some(dir)) if settings.detach => dir.join(USER_LOG),
+        (LogTarget::Default, _) if unseen && account.is_some() => SYSTEM_LOG.into(),
+        (LogTarget::Default, Some(dir)) if unseen => dir.join(USER_LOG),
+        (LogTarget::Default, None) if settings.inetd => "/dev/null".into(),
         (LogTarget::Default, None) if settings.detach => return Err(Failure::NoLog),
         (LogTarget::Default | LogTarget::Stderr, _) => {
             return LogSink::stderr()
@@ -157,7 +162,10 @@ fn open_log(
     LogSink::open(&path, account.map(Account::ids)).map_err(|error| Failure::Log { path, error })
 }
 
-fn identity(settings: &DaemonSettings, state_dir: Option<&Path>) -> Result<Identity, Failure> {
+pub(super) fn identity(
+    settings: &DaemonSettings,
+    state_dir: Option<&Path>,
+) -> Result<Identity, Failure> {
     let cores = cores::usable();
     let kept = state_dir.and_then(|dir| state::node_id(dir).ok());
     let id = match kept {
@@ -173,7 +181,10 @@ fn reachability(settings: &DaemonSettings, access: &AccessList) -> Reachability 
     Reachability { port: settings.port, listen: settings.listen.clone(), access: access.clone() }
 }
 
-fn surroundings(settings: &DaemonSettings, environment: &DaemonEnvironment) -> Surroundings {
+pub(super) fn surroundings(
+    settings: &DaemonSettings,
+    environment: &DaemonEnvironment,
+) -> Surroundings {
     Surroundings {
         search_path: environment.search_path.clone(),
         locale: environment.locale.clone(),

@@ -8,6 +8,7 @@ mod compilers;
 mod connection;
 mod failure;
 mod hello;
+mod inetd;
 mod job;
 mod launch;
 mod listener;

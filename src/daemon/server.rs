@@ -31,6 +31,8 @@ pub(crate) enum Programs {
     Compilers,
     /// `--enable-tcp-insecure`: whatever the PATH holds.
     Any,
+    /// The same of one whom ssh has let in: the compilers found are run as anybody's.
+    AnyKnownFirst,
 }
 
 /// How far the daemon's life has come.

@@ -105,7 +105,7 @@ impl Running {
         let scanner = Scanner::new(setting.search_path.as_ref(), None).narrowed_by(Vec::new());
         let inventory = match setting.programs {
             Programs::Compilers => scanner.scan(),
-            Programs::Any => Inventory {
+            Programs::Any | Programs::AnyKnownFirst => Inventory {
                 generation: 1,
                 found: Vec::new(),
                 unusable: Vec::new(),

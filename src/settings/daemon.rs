@@ -32,6 +32,9 @@ struct RawFlags {
     /// Run as a server of its own (the default)
     #[arg(long)]
     daemon: bool,
+    /// Serve the one client on standard input and output, then end, as ssh and inetd start it
+    #[arg(long, conflicts_with_all = ["daemon", "zeroconf"])]
+    inetd: bool,
     /// Stay in the foreground
     #[arg(long)]
     no_detach: bool,
@@ -56,8 +59,9 @@ struct RawFlags {
     #[arg(short = 'N', long, value_name = "N", default_value_t = DEFAULT_NICE,
           value_parser = clap::value_parser!(i32).range(-20..=20), allow_negative_numbers = true)]
     nice: i32,
-    /// Write the log to this file (default in the background: /var/log/distccd.log for root,
-    /// else in the state directory; in the foreground: standard error)
+    /// Write the log to this file (default in the background and with --inetd:
+    /// /var/log/distccd.log for root, else in the state directory; in the foreground: standard
+    /// error)
     #[arg(long, value_name = "FILE")]
     log_file: Option<PathBuf>,
     /// Write the log to standard error
@@ -129,6 +133,8 @@ pub(crate) enum LogTarget {
 /// Checked flags.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DaemonSettings {
+    /// Serve the one client on standard input and output.
+    pub(crate) inetd: bool,
     /// Go to the background.
     pub(crate) detach: bool,
     /// TCP port.
@@ -207,6 +213,7 @@ impl RawFlags {
     fn check(self, cwd: &Path) -> DaemonSettings {
         let seconds = |n: u64| (n > 0).then(|| Duration::from_secs(n));
         DaemonSettings {
+            inetd: self.inetd,
             detach: !self.no_detach,
             port: self.port,
             listen: self.listen,
@@ -354,6 +361,12 @@ mod tests {
         assert_eq!(settings.lifetime, Some(Duration::from_secs(120)));
         assert_eq!(settings.log_level, LogLevel::Debug);
         assert!(settings.any_program);
+    }
+
+    #[test]
+    fn the_command_line_of_ssh_clients_is_understood() {
+        let settings = settings(&["--inetd", "--enable-tcp-insecure"]);
+        assert!(settings.inetd && settings.any_program);
     }
 
     #[test]

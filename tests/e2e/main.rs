@@ -10,6 +10,7 @@ mod bench;
 mod calls;
 mod daemon;
 mod differences;
+mod inetd;
 mod interrupted;
 mod readme;
 mod results;
