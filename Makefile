@@ -9,7 +9,7 @@ PROGRAMS = $(notdir $(basename $(wildcard src/bin/*.rs)))
 BIN      = $(DESTDIR)$(PREFIX)/bin
 DOC      = $(DESTDIR)$(PREFIX)/share/doc/distcc-zeroconf
 
-.PHONY: help demo build test test-all compare bench install uninstall clean
+.PHONY: help demo build test test-all peer-suite compare bench install uninstall clean
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
 
@@ -24,6 +24,10 @@ test: ## all checks, at most 15 minutes; as root it installs by apt-get what the
 
 test-all: ## the same and the long suites (LONG=1 in the environment of the tests), at most 40 minutes
 	@LONG=1 .ci/test
+
+peer-suite: build ## the original's own suite, from a checkout of its repository: SUITE=DIR
+	@.ci/deps $(or $(TARGET),target)/tools peer-suite
+	@python3 tests/peer-suite/run.py --suite '$(SUITE)' --ours $(or $(TARGET),target)/release
 
 compare: ## how the installed original fares where machines come, go and move: its times
 	COMPARE=1 LONG=1 $(CARGO) nextest run --profile long --test netns --success-output immediate scenarios

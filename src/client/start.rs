@@ -46,8 +46,8 @@ fn answer(env: &Environment, log: &Log) -> u8 {
         Request::ScanIncludes => {
             // In the original's words, which its own tests look for.
             log.error(format_args!(
-                "'--scan_includes' specified, but distcc wouldn't have used include server. \
-                 make sure hosts list includes ',cpp' option"
+                "'--scan_includes' specified, but distcc wouldn't have used include server \
+                 (make sure hosts list includes ',cpp' option)"
             ));
             return exit::GENERAL;
         }
