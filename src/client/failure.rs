@@ -20,6 +20,15 @@ pub(super) enum Failure {
     Local(LocalReason),
     /// The source can only be compiled here.
     LocalSource(&'static str),
+    /// One of several sources; a compiler that misses it compiles none of them.
+    MissingSource(PathBuf),
+    /// The clients for several sources cannot be run.
+    Children {
+        /// Why.
+        error: io::Error,
+    },
+    /// distccd 3.4 would refuse the job, and no server of ours can take it.
+    NoServerOfOurs,
     /// There is no compiler by that name.
     NoCompiler,
     /// A variable without which nothing can be distributed.
@@ -47,6 +56,11 @@ impl Display for Failure {
         match self {
             Self::Local(reason) => write!(f, "{reason}"),
             Self::LocalSource(reason) => f.write_str(reason),
+            Self::MissingSource(source) => write!(f, "there is no {}", source.display()),
+            Self::Children { error } => write!(f, "cannot run a client for each source: {error}"),
+            Self::NoServerOfOurs => {
+                f.write_str("no server of ours can take it, and others refuse such a job")
+            }
             Self::NoCompiler => f.write_str("there is no such compiler here"),
             Self::Unusable(problem) => write!(f, "{problem}"),
             Self::NoHostList => f.write_str("there is no host list"),

@@ -12,6 +12,9 @@ use crate::wire::control::NetworksOrder;
 
 use super::compiler;
 
+/// An `@file` with more bytes is the compiler's own affair.
+const MAX_WORDS: u64 = 4 << 20;
+
 /// What the command line asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Request {
@@ -50,6 +53,19 @@ pub(super) struct Invocation {
     pub(super) search_path: OsString,
     /// The PATH was cut: one recursion is explained by it.
     pub(super) trimmed: bool,
+}
+
+impl Invocation {
+    /// The command with the words that stand in files.
+    pub(super) fn expanded(&self) -> Vec<OsString> {
+        command::expand(self.argv.clone(), read_words)
+    }
+}
+
+/// The bytes of an `@file`. A pipe could be read once only, and the compiler may have to.
+fn read_words(path: &Path) -> Option<Vec<u8>> {
+    let meta = fs::metadata(path).ok()?;
+    (meta.is_file() && meta.len() <= MAX_WORDS).then(|| fs::read(path).ok())?
 }
 
 /// Reads the command line. `search_path` is PATH as it was given to us.
@@ -124,7 +140,7 @@ fn about_networks(option: &str, rest: &[OsString]) -> Request {
 
 /// True for a first argument that belongs to an implied `cc`.
 fn names_no_compiler(first: &OsStr) -> bool {
-    first.as_bytes().starts_with(b"-")
+    matches!(first.as_bytes().first(), Some(b'-' | b'@'))
         || first.as_bytes().ends_with(b".o")
         || command::preprocessed_suffix(Path::new(first), Driver::C).is_some()
 }
@@ -183,6 +199,7 @@ mod tests {
             (&["/usr/bin/distcc", "-c", "x.c"], &["cc", "-c", "x.c"]),
             (&["my-distcc2", "x.c", "-c"], &["cc", "x.c", "-c"]),
             (&["distcc", "x.o", "-o", "x"], &["cc", "x.o", "-o", "x"]),
+            (&["distcc", "@words", "-c"], &["cc", "@words", "-c"]),
             (&["/somewhere/gcc", "-c", "x.c"], &["gcc", "-c", "x.c"]),
             (&["distcc", "gcc", "--help"], &["gcc", "--help"]),
         ] {

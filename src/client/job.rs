@@ -83,7 +83,7 @@ pub(super) fn distribute(
         list: &list,
         compiler: query(&compiler, session.compiler_name(), search_path),
         unmarked: !is_marked(compile),
-        only_ours: false,
+        only_ours: compile.only_ours,
     };
     let started = Instant::now();
     let mut job = Job { session, compile, compiler: &compiler, stall, started, payload: None };
@@ -94,6 +94,7 @@ pub(super) fn distribute(
             Nowhere::NoHost if !avoid.is_empty() => {
                 Failure::HostsFailed { host: last_host.clone() }
             }
+            _ if compile.only_ours => Failure::NoServerOfOurs,
             nowhere => Failure::Nowhere(nowhere),
         })?;
         match job.run_on(&placement, places) {

@@ -25,6 +25,7 @@ mod preprocess;
 mod questions;
 mod remote;
 mod session;
+mod several;
 mod start;
 mod static_hosts;
 mod terminal;

@@ -17,6 +17,7 @@ use super::place::{Nowhere, Places};
 use super::preprocess::show;
 use super::remote::Reply;
 use super::session::Session;
+use super::several;
 
 /// Whether `DISTCC_FALLBACK=0` forbids to run the command here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,13 +61,14 @@ fn attempt(session: &Session<'_>, places: &mut Places<'_>) -> Result<u8, Failure
     let compiler = session.compiler();
     let file = compiler.as_ref().map(Compiler::file);
     let file = file.unwrap_or_else(|| session.compiler_name().into());
-    match command::scan(&session.invocation.argv, &file) {
+    match command::scan(&session.invocation.expanded(), &file) {
         Plan::Distribute(mut compile) => {
             if let Some(directory) = working_directory() {
                 compile.note_directory(&directory);
             }
             distribute(session, places, &compile, compiler)
         }
+        Plan::Split(singles) => several::run(session, &singles),
         Plan::Local(reason) => Err(Failure::Local(reason)),
     }
 }
@@ -118,7 +120,11 @@ fn conclude(session: &Session<'_>, places: &mut Places<'_>, failure: Failure) ->
             return exit::BAD_ARGUMENTS;
         }
         Failure::Local(reason) => (Detour::Planned, reason.weight()),
-        Failure::NoCompiler | Failure::LocalSource(_) => (Detour::Planned, Weight::Compile),
+        Failure::NoCompiler
+        | Failure::LocalSource(_)
+        | Failure::NoServerOfOurs
+        | Failure::Children { .. }
+        | Failure::MissingSource(_) => (Detour::Planned, Weight::Compile),
         Failure::Nowhere(Nowhere::Agent(place)) if place.listed => {
             (Detour::Planned, Weight::Compile)
         }

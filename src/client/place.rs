@@ -155,7 +155,7 @@ impl<'a> Places<'a> {
             compiler: compiler.clone(),
             avoid: avoid.to_vec(),
             policy: self.env.policy.as_ref().map(|path| path.to_string_lossy().into_owned()),
-            may_fall_back: self.env.fallback,
+            may_fall_back: self.env.fallback || *only_ours,
             unmarked: *unmarked,
             only_ours: *only_ours,
             backoff: self.env.backoff_period,
@@ -173,6 +173,10 @@ impl<'a> Places<'a> {
                     Err(Nowhere::Agent(place))
                 }
             };
+        }
+        if *only_ours {
+            // Which servers are ours, only the agent knows.
+            return Err(Nowhere::NoHost);
         }
         self.remote_without_agent(hosts, list, avoid)
     }

@@ -222,6 +222,7 @@ fn run(argv: &[OsString], dir: &Path, stdout: Stdio) -> Result<(), String> {
 fn run_in_halves(project: &Project, argv: &[OsString]) -> Result<PathBuf, String> {
     let compile = match scan(argv, Path::new(&argv[0])) {
         Plan::Distribute(compile) => compile,
+        Plan::Split(_) => return Err(format!("{argv:?}: several sources")),
         Plan::Local(reason) => return Err(format!("{argv:?}: {reason}")),
     };
     let sent = server_argv(&compile, argv[0].as_bytes());

@@ -2,14 +2,16 @@
 //!
 //! `table` holds the options and `options` finds them; `scan` decides for the client whether a
 //! command may be compiled elsewhere and `rewrite` makes the two commands that this takes; `vet`
-//! is the server's view of the same table. `wp` reads `-Wp,`; `sources` knows file names. Nothing here opens a file,
+//! is the server's view of the same table. `wp` reads `-Wp,` and `response` `@file`; `sources` knows file names. Nothing here opens a file,
 //! reads the environment or logs. All three programs may import it.
 
 mod depfile;
 mod options;
 mod reason;
+mod response;
 mod rewrite;
 mod scan;
+mod several;
 mod sources;
 mod table;
 mod vet;
@@ -21,7 +23,9 @@ mod corpus;
 mod stock;
 
 pub(crate) use reason::{LocalReason, Weight};
+pub(crate) use response::expand;
 pub(crate) use rewrite::{preprocess_argv, server_argv};
 pub(crate) use scan::{Compile, Kind, Plan, scan};
+pub(crate) use several::Single;
 pub(crate) use sources::{Driver, preprocessed_suffix};
 pub(crate) use vet::{Admitted, vet};

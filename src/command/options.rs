@@ -128,8 +128,6 @@ pub(crate) enum Why {
     Preprocessing,
     /// It compiles for several processors at once.
     SeveralTargets,
-    /// distccd 3.4 refuses it.
-    OldServers,
 }
 
 impl Why {
@@ -148,7 +146,6 @@ impl Why {
             Self::OtherOutput => "makes something else than an object file",
             Self::Preprocessing => "does not survive preprocessing",
             Self::SeveralTargets => "compiles for several targets at once",
-            Self::OldServers => "is refused by distccd 3.4",
         }
     }
 }

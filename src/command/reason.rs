@@ -95,7 +95,7 @@ impl Display for LocalReason {
             Self::UnknownOption(option) => write!(f, "the option {option} is not known"),
             Self::UnsafeValue(option) => write!(f, "{option} may name a file of the server"),
             Self::MissingValue(option) => write!(f, "{option} has no value"),
-            Self::ResponseFile(word) => write!(f, "the file {word} may hold any option"),
+            Self::ResponseFile(word) => write!(f, "what stands in {word} is not clear"),
             Self::DependenciesOfPreprocessed => {
                 f.write_str("dependencies are wanted of a preprocessed source")
             }

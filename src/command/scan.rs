@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::depfile;
 use super::options::{Client, Dependency, Item, Known, Why, items};
 use super::reason::LocalReason;
+use super::several::{self, Single};
 use super::sources::{Driver, Language, SourceKind, base_name, is_conftest, with_suffix};
 use super::wp;
 
@@ -15,6 +16,8 @@ use super::wp;
 pub(crate) enum Plan {
     /// It may be compiled elsewhere.
     Distribute(Box<Compile>),
+    /// Each of its sources has a command and a plan of its own.
+    Split(Vec<Single>),
     /// It runs here.
     Local(LocalReason),
 }
@@ -34,6 +37,8 @@ pub(crate) struct Compile {
     pub(crate) preprocessed: bool,
     /// The object must carry the compiler's `.comment`.
     pub(crate) wants_ident: bool,
+    /// distccd 3.4 refuses it.
+    pub(crate) only_ours: bool,
     /// Debugging information is wanted.
     pub(crate) debug: bool,
     /// Values of `-include`; beside one there may be a precompiled form that replaces it.
@@ -92,6 +97,9 @@ pub(crate) fn scan(argv: &[OsString], compiler: &Path) -> Plan {
     if let Some(word) = wp::obscure_word(argv, facts.clang) {
         let option = lossy(word.as_bytes());
         facts.object_to(LocalReason::Option { option, why: Why::PassesOn });
+    }
+    if facts.may_be_split(argv) {
+        return Plan::Split(several::split(argv));
     }
     match facts.plan(argv) {
         Ok(compile) => Plan::Distribute(Box::new(compile)),
@@ -181,8 +189,7 @@ impl<'a> Facts<'a> {
         if !self.object && !self.assembly {
             return Err(LocalReason::Links);
         }
-        let program = argv.first().map_or(&b""[..], |program| program.as_bytes());
-        let kind = self.source_kind(source, language_option, Driver::of_program(program))?;
+        let kind = self.source_kind(source, language_option, driver(argv))?;
         if let Some(obstacle) = self.obstacle {
             return Err(obstacle);
         }
@@ -191,6 +198,26 @@ impl<'a> Facts<'a> {
         }
         let output = self.output(source)?;
         self.compile(argv, OsStr::from_bytes(source), output, kind)
+    }
+
+    /// Is this a compile of several sources, each of which could be compiled by itself?
+    fn may_be_split(&self, argv: &[OsString]) -> bool {
+        let driver = driver(argv);
+        let is_source = |&(name, language): &(&[u8], Option<&[u8]>)| {
+            self.source_kind(name, language, driver).is_ok()
+                || (matches!(language, None | Some(b"none"))
+                    && self.object
+                    && several::is_assembler(name))
+        };
+        let sources: Vec<&[u8]> = self.inputs.iter().map(|&(name, _)| name).collect();
+        sources.len() > 1
+            && (self.object || self.assembly)
+            && self.outputs.is_empty()
+            && self.obstacle.is_none()
+            && self.response_file.is_none()
+            && self.check_that_it_compiles().is_ok()
+            && self.inputs.iter().all(is_source)
+            && several::are_apart(&sources, &self.dependencies)
     }
 
     /// The weights of these reasons are lighter than that of any other, so that they come first.
@@ -264,13 +291,23 @@ impl<'a> Facts<'a> {
             language: kind.language,
             preprocessed: kind.preprocessed,
             wants_ident: !lacks_ident,
+            only_ours: !self.clang && has(|word| word == b"-flto"),
             debug: has(|word| word.starts_with(b"-g") && word != b"-g0"),
             forced_includes: self.forced_includes.iter().map(|name| path(name)).collect(),
             dependency_file,
             output,
             preprocess,
-            travels: self.travels.iter().map(Known::as_one_word).collect(),
+            travels: self.travels.iter().map(|known| self.sent(known)).collect(),
         })
+    }
+
+    /// The word that is sent for an option.
+    fn sent(&self, known: &Known<'_>) -> Vec<u8> {
+        // Means the same to clang, and distccd 3.4 takes it. gcc's objects would tell.
+        if self.clang && known.word == b"-flto" {
+            return b"-flto=full".to_vec();
+        }
+        known.as_one_word()
     }
 }
 
@@ -290,6 +327,10 @@ fn preprocessor_words(argv: &[OsString]) -> Vec<OsString> {
     }
     words.push("-E".into());
     words
+}
+
+fn driver(argv: &[OsString]) -> Driver {
+    Driver::of_program(argv.first().map_or(&b""[..], |program| program.as_bytes()))
 }
 
 fn is_clang(compiler: &Path) -> bool {

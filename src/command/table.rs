@@ -199,8 +199,6 @@ pub(super) const TABLE: &[Row] = &[
     local(Glued, Why::SeveralTargets, &[
         "-fopenmp-targets=", "-fsycl", "--offload", "--cuda-gpu-arch",
     ]),
-    // `-flto=auto` and the like pass 3.4, and so travel with the family -f.
-    shapes(Nothing, Client::Local(Why::OldServers), Server::Kept, &["-flto"]),
     // What is printed would be the server's, or twice.
     local(Nothing, Why::Prints, &[
         "-###", "-time", "-Q", "--verbose", "-fversion", "-ftarget-help", "-fdbg-cnt-list",

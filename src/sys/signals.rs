@@ -17,8 +17,12 @@ use nix::unistd::Pid;
 /// The signals that end a client from outside.
 const FATAL: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
 
-/// A client runs one compiler or preprocessor at a time; the spare place costs nothing.
-const N_TARGETS: usize = 2;
+/// A client runs one compiler or preprocessor at a time, or that many clients for the sources of one
+/// command; the spare place costs nothing.
+const N_TARGETS: usize = MAX_CHILDREN + 1;
+
+/// Processes that may run below us at once and be ended with us.
+pub(crate) const MAX_CHILDREN: usize = 32;
 
 /// A client writes one output file at a time.
 const N_FILES: usize = 2;
@@ -100,7 +104,7 @@ pub(crate) fn start_passed_on<T, E>(
 ) -> Result<(T, Target, PassedOn), E> {
     PUT_OFF.store(NONE_CAME, Ordering::SeqCst);
     let started = start().map(|(value, target)| {
-        let slot = claim(|slot| {
+        let slot = (0..N_TARGETS).find(|&slot| {
             TARGETS[slot]
                 .compare_exchange(0, target.as_kill_argument(), Ordering::SeqCst, Ordering::SeqCst)
                 .is_ok()
@@ -123,17 +127,12 @@ pub(crate) fn remove_if_interrupted(path: &Path) -> Removed {
         return Removed { slot: None };
     };
     let path = path.into_raw();
-    let slot = claim(|slot| {
+    let slot = (0..N_FILES).find(|&slot| {
         FILES[slot]
             .compare_exchange(ptr::null_mut(), path, Ordering::SeqCst, Ordering::SeqCst)
             .is_ok()
     });
     Removed { slot }
-}
-
-/// The first slot that `take` gets hold of.
-fn claim(take: impl Fn(usize) -> bool) -> Option<usize> {
-    (0..N_TARGETS.min(N_FILES)).find(|slot| take(*slot))
 }
 
 impl Drop for PassedOn {

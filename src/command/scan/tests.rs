@@ -14,13 +14,14 @@ fn scan_words(argv: &[OsString]) -> Plan {
 fn compile_of(line: &str) -> Compile {
     match scan_words(&words(line)) {
         Plan::Distribute(compile) => *compile,
+        Plan::Split(singles) => panic!("{line}: {singles:?}"),
         Plan::Local(reason) => panic!("{line}: {reason}"),
     }
 }
 
 fn reason_of(line: &str) -> LocalReason {
     match scan_words(&words(line)) {
-        Plan::Distribute(compile) => panic!("{line}: {compile:?}"),
+        plan @ (Plan::Distribute(_) | Plan::Split(_)) => panic!("{line}: {plan:?}"),
         Plan::Local(reason) => reason,
     }
 }
@@ -105,7 +106,14 @@ fn everything_else_stays_here() {
         ("gcc a.c", Weight::Compile, "neither -c nor -S"),
         ("gcc a.o", Weight::Compile, "neither -c nor -S"),
         ("gcc a.o b.o -o x", Weight::Compile, "2 files"),
-        ("gcc -c a.c b.c", Weight::Compile, "2 files"),
+        ("gcc a.c b.c -o x", Weight::Compile, "2 files"),
+        ("gcc -c a.c b.c -o x", Weight::Compile, "2 files"),
+        ("gcc -c a.c d/a.cc", Weight::Compile, "2 files"),
+        ("gcc -c a.c b.c -MD -MF x", Weight::Compile, "2 files"),
+        ("gcc -c a.c b.c -Wp,-MD,x", Weight::Compile, "2 files"),
+        ("gcc -c a.c b.c -save-temps", Weight::Compile, "2 files"),
+        ("gcc -S a.c b.s", Weight::Compile, "2 files"),
+        ("gcc -c a.c -", Weight::Compile, "2 files"),
         ("gcc -c a.c b.o", Weight::Compile, "2 files"),
         ("gcc -c -", Weight::Compile, "standard input"),
         ("gcc -x c -c -", Weight::Compile, "standard input"),
@@ -138,13 +146,28 @@ fn everything_else_stays_here() {
 }
 
 #[test]
+fn compiles_of_several_sources_are_split() {
+    for (line, n_sources) in [
+        ("gcc -c a.c b.cc", 2),
+        ("gcc -S -O2 a.c b.c c.m -MD", 3),
+        ("gcc -c a.c b.s c.S -x c d", 4),
+    ] {
+        let plan = scan_words(&words(line));
+        assert!(
+            matches!(&plan, Plan::Split(singles) if singles.len() == n_sources),
+            "{line}: {plan:?}"
+        );
+    }
+}
+
+#[test]
 fn options_that_write_elsewhere_or_run_code_stay_here() {
     let options = "-save-temps -save-temps=obj --save-temps -fstack-usage -gsplit-dwarf --coverage \
         -coverage -fprofile-arcs -fprofile-generate -fprofile-use=x -fauto-profile -ftest-coverage \
         -fdump-tree-all -fdump-rtl-expand=x -fcallgraph-info=su -fopt-info-vec=x -fopt-info=x \
         -aux-info=x -march=native -mtune=native -mcpu=native -mcpu=native+crc -fplugin=x.so \
         -fplugin-arg-x-y -specs=x --specs=x -Bdir -fmodules -fmodules-ts -fmodule-mapper=x \
-        -Wa,-a=x -Wa,-ahl -Wa,--MD,x -Wa,@x -time -time=x -v -### -Q -dM -dD -C -CC -P -frepo -flto \
+        -Wa,-a=x -Wa,-ahl -Wa,--MD,x -Wa,@x -time -time=x -v -### -Q -dM -dD -C -CC -P -frepo \
         --output=x -fpass-plugin=x --config=x -emit-llvm -fsyntax-only -fpreprocessed \
         -frecord-gcc-switches -ftime-trace -fsave-optimization-record -MJx -fpch-preprocess \
         --gcc-toolchain=/x -fvtv-counts -fthin-link-bitcode=x -fdiagnostics-format=json -no-integrated-cpp -fcoverage-mapping \
@@ -203,9 +226,21 @@ fn an_ident_is_expected_unless_the_command_forbids_it() {
         ("clang -c -Qn a.c", false),
         ("clang -c -flto=thin a.c", false),
         ("gcc -c -flto=auto a.c", true),
+        ("clang -c -flto a.c", false),
     ];
     for (line, expected) in cases {
         assert_eq!(compile_of(line).wants_ident, expected, "{line}");
+    }
+}
+
+#[test]
+fn only_servers_of_ours_take_lto_as_gcc_spells_it() {
+    for (line, only_ours) in [
+        ("gcc -c -flto a.c", true),
+        ("gcc -c -flto=auto a.c", false),
+        ("clang -c -flto a.c", false),
+    ] {
+        assert_eq!(compile_of(line).only_ours, only_ours, "{line}");
     }
 }
 

@@ -1,0 +1,165 @@
+//! Command lines as builds write them: what they make, say and return is what the compiler alone
+//! makes, says and returns, and what can travel does.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use crate::bench::{Bench, StockServer, has, text};
+
+/// Where a command is to be compiled.
+#[derive(Clone, Copy, Debug)]
+enum Goes {
+    /// So many jobs are done by the server.
+    There(usize),
+    /// Here, with this in the log.
+    Here(&'static str),
+}
+
+use Goes::{Here, There};
+
+const SOURCES: [(&str, &str); 14] = [
+    ("a.c", "#include \"h.h\"\nint a(int x) { return x + ONE; }\n"),
+    ("b.c", "#include \"h.h\"\n#warning b\nint b(int x) { return x - ONE; }\n"),
+    ("bad.c", "#include \"h.h\"\nint bad = ;\n"),
+    ("c.cc", "#include \"h.h\"\nint c(int x) { return x * ONE; }\n"),
+    ("s.s", "\t.globl s\ns:\tret\n"),
+    ("sub/d e.c", "#include \"h.h\"\nint d(int x) { return x / (ONE + 1); }\n"),
+    ("text", "#include \"h.h\"\nint t(int x) { return x ^ ONE; }\n"),
+    ("inc/h.h", "#ifndef ONE\n#define ONE 1\n#endif\n"),
+    ("one", "-Iinc -O2\n\"-DONE=2\" @two"),
+    ("two", "\t-c  a.c\n"),
+    ("files", "-Iinc a.c \"sub/d e.c\" -c\n"),
+    ("spaced", "-Iinc -c sub/d\\ e.c '-DX=\"y z\"'"),
+    ("unclear", "-Iinc -c a.c '-DX=a\\b'"),
+    ("empty", ""),
+];
+
+/// What a command leaves behind, and its exit code.
+#[derive(PartialEq, Eq)]
+struct Result {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+    files: BTreeMap<String, Vec<u8>>,
+}
+
+/// Runs a command in a fresh copy of the sources.
+fn run(
+    bench: &Bench,
+    hosts: Option<&str>,
+    words: &[&str],
+    env: &[(&str, &str)],
+) -> (Result, String) {
+    let work = bench.path("work");
+    fs::remove_dir_all(&work).unwrap();
+    for (name, content) in SOURCES {
+        fs::create_dir_all(work.join(name).parent().unwrap()).unwrap();
+        bench.write(name, content);
+    }
+    let log = bench.path("log");
+    let _ = fs::remove_file(&log);
+    let mut command = match hosts {
+        Some(hosts) => bench.distcc(hosts),
+        None => bench.program(Path::new(words[0]), ""),
+    };
+    command.env("DISTCC_LOG", &log).envs(env.iter().copied());
+    let output = command.args(&words[usize::from(hosts.is_none())..]).output().unwrap();
+    let mut files = BTreeMap::new();
+    for dir in ["", "sub", "inc"] {
+        for entry in fs::read_dir(work.join(dir)).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.strip_prefix(&work).unwrap().to_str().unwrap().to_owned();
+            if path.is_file() && !SOURCES.iter().any(|(source, _)| *source == name) {
+                files.insert(name, fs::read(&path).unwrap());
+            }
+        }
+    }
+    let result = Result {
+        code: output.status.code(),
+        stdout: text(&output.stdout),
+        stderr: text(&output.stderr),
+        files,
+    };
+    (result, fs::read_to_string(log).unwrap_or_default())
+}
+
+/// Checks every command with each compiler that is installed; `@cc` and `@cxx` stand for it.
+fn check(cases: &[(&str, Goes)], env: &[(&str, &str)]) {
+    let bench = Bench::new();
+    let Some(server) = StockServer::start_v4(&bench) else { return };
+    let mut wrong = Vec::new();
+    for (cc, cxx) in [("gcc", "g++"), ("clang", "clang++")] {
+        if !has(cc) {
+            continue;
+        }
+        for (line, goes) in cases {
+            if line.strip_suffix(" #gcc").is_some() && cc != "gcc" {
+                continue;
+            }
+            let line = line.trim_end_matches(" #gcc").replace("@cc", cc).replace("@cxx", cxx);
+            let words: Vec<&str> = line.split(' ').filter(|word| !word.is_empty()).collect();
+            let (expected, _) = run(&bench, None, &words, env);
+            let (found, log) = run(&bench, Some(&server.token), &words, env);
+            let n_remote = log.lines().filter(|line| line.ends_with(" completed ok")).count();
+            let went = match goes {
+                There(n_jobs) => n_remote == *n_jobs,
+                Here(reason) => n_remote == 0 && log.contains(reason),
+            };
+            let names = |result: &Result| result.files.keys().cloned().collect::<Vec<_>>();
+            if expected != found || !went {
+                wrong.push(format!(
+                    "{line}: {:?} and {:?}; {:?} and {:?}\n{}---\n{}---\n{log}",
+                    expected.code,
+                    found.code,
+                    names(&expected),
+                    names(&found),
+                    expected.stderr,
+                    found.stderr,
+                ));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} are wrong:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn files_of_words_are_read() {
+    check(
+        &[
+            ("@cc @one", There(1)),
+            ("@cc -O1 @one -o x.o", There(1)),
+            ("@cc @one @empty -MD", There(1)),
+            ("@cc @spaced", There(1)),
+            ("@cc @files", There(2)),
+            ("@cc @unclear", Here("@unclear is not clear")),
+            ("@cc -Iinc -c a.c @missing", Here("@missing is not clear")),
+            ("@cc @one @missing", Here("@missing is not clear")),
+        ],
+        &[],
+    );
+}
+
+#[test]
+fn every_one_of_several_sources_travels() {
+    check(
+        &[
+            ("@cc -Iinc -c a.c b.c", There(2)),
+            ("@cc -Iinc -O2 -S a.c c.cc", There(2)),
+            ("@cxx -Iinc -c c.cc a.c -MD", There(2)),
+            ("@cc -Iinc -c a.c -xc text c.cc -x none s.s", There(3)),
+            ("@cc -Iinc -c a.c s.s", There(1)),
+            ("@cc -Iinc -c b.c -xc text b.c -xc++ a.c", Here("4 files are named")),
+            ("@cc -Iinc -c b.c -xc text -xc++ a.c", There(3)),
+            ("@cc -Iinc -c bad.c a.c", There(1)),
+            ("@cc -Iinc -c a.c bad.c b.c -lm", There(2)),
+            ("@cc -Iinc -c a.c none.c b.c", Here("there is no none.c")),
+            ("@cc -Iinc -c a.c b.c -o x.o", Here("2 files are named")),
+            ("@cc -Iinc -c a.c b.c -MD -MF x.d", Here("2 files are named")),
+            ("@cc -Iinc -c a.c b.c --bogus", Here("2 files are named")),
+            ("@cc -Iinc -c a.c x.o", Here("2 files are named")),
+            ("@cc -Iinc a.c b.c -shared -fPIC -o x.so", Here("2 files are named")),
+        ],
+        &[],
+    );
+}
