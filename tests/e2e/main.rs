@@ -12,5 +12,6 @@ mod daemon;
 mod differences;
 mod inetd;
 mod interrupted;
+mod native;
 mod readme;
 mod results;
