@@ -58,6 +58,11 @@ impl Compiler {
         }
     }
 
+    /// It is ccache or the like, which finds the compiler itself.
+    pub(super) fn stands_in(&self) -> bool {
+        is_masquerade(&self.path)
+    }
+
     /// A command that runs this compiler with `argv`, whose first word is the name as typed.
     pub(super) fn command(&self, argv: &[OsString]) -> Command {
         let mut command = Command::new(&self.path);

@@ -2,12 +2,14 @@
 //!
 //! `invocation` tells how we were called, `pipeline` decides what becomes of one command, `job`
 //! is its way to another machine, top to bottom: `place` (asked over `agent_link`, or `static_hosts` without an agent), `preprocess`, `remote`
-//! (over `connect`, under the eyes of `watch`), `deliver`, or else `local`. `questions` and `help`
+//! (over `connect`, under the eyes of `watch`), `deliver`, or else `local`. `native` says for other
+//! machines what this processor is, of which `ask` asks compilers. `questions` and `help`
 //! answer questions about ourselves; `terminal` has a word for the person at it. One thread, which
 //! sleeps in one call at a time; a child process preprocesses while the connection is made. Nothing
 //! here judges a host or a toolchain: the agent does.
 
 mod agent_link;
+mod ask;
 mod child;
 mod compiler;
 mod connect;
@@ -18,6 +20,7 @@ mod invocation;
 mod job;
 mod local;
 mod log;
+mod native;
 mod once;
 mod pipeline;
 mod place;

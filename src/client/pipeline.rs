@@ -13,6 +13,7 @@ use super::compiler::Compiler;
 use super::failure::{Failure, panic_text};
 use super::job::{distribute, speak};
 use super::local;
+use super::native;
 use super::place::{Nowhere, Places};
 use super::preprocess::show;
 use super::remote::Reply;
@@ -65,6 +66,9 @@ fn attempt(session: &Session<'_>, places: &mut Places<'_>) -> Result<u8, Failure
         Plan::Distribute(mut compile) => {
             if let Some(directory) = working_directory() {
                 compile.note_directory(&directory);
+            }
+            if let Some(compiler) = &compiler {
+                native::resolve(session, compiler, &mut compile).map_err(Failure::Local)?;
             }
             distribute(session, places, &compile, compiler)
         }

@@ -2,10 +2,13 @@
 //!
 //! `table` holds the options and `options` finds them; `scan` decides for the client whether a
 //! command may be compiled elsewhere and `rewrite` makes the two commands that this takes; `vet`
-//! is the server's view of the same table. `wp` reads `-Wp,` and `response` `@file`; `sources` knows file names. Nothing here opens a file,
+//! is the server's view of the same table. `native` says `-march=native` for other machines;
+//! `several` splits a command with several sources; `wp` reads `-Wp,` and `response` `@file`;
+//! `sources` knows file names. Nothing here opens a file,
 //! reads the environment or logs. All three programs may import it.
 
 mod depfile;
+pub(crate) mod native;
 mod options;
 mod reason;
 mod response;

@@ -63,6 +63,8 @@ pub(super) enum Client {
     PreprocessOnly,
     /// The compiler is asked something and compiles nothing.
     Query,
+    /// Names the processor of this machine: travels as what that stands for.
+    Native,
     /// Keeps the job on this machine.
     Local(Why),
 }
@@ -207,7 +209,7 @@ impl Known<'_> {
 }
 
 impl Check {
-    fn admits(self, value: &[u8]) -> bool {
+    pub(super) fn admits(self, value: &[u8]) -> bool {
         match self {
             Self::Text => !value.iter().any(u8::is_ascii_control),
             Self::Word => value.iter().all(|&byte| is_word_byte(byte)),

@@ -49,6 +49,13 @@ pub(crate) enum LocalReason {
     ResponseFile(String),
     /// Dependencies are wanted of a source that is preprocessed already.
     DependenciesOfPreprocessed,
+    /// What an option says of this machine's processor cannot be said elsewhere.
+    Processor {
+        /// `-march=native`
+        option: String,
+        /// Why not, a lowercase fragment.
+        problem: String,
+    },
     /// An environment variable changes what the compiler runs or writes.
     Environment(&'static str),
 }
@@ -98,6 +105,9 @@ impl Display for LocalReason {
             Self::ResponseFile(word) => write!(f, "what stands in {word} is not clear"),
             Self::DependenciesOfPreprocessed => {
                 f.write_str("dependencies are wanted of a preprocessed source")
+            }
+            Self::Processor { option, problem } => {
+                write!(f, "what {option} stands for is not known: {problem}")
             }
             Self::Environment(name) => write!(f, "${name} is set"),
         }

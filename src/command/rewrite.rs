@@ -35,7 +35,7 @@ pub(crate) fn server_argv(compile: &Compile, compiler_name: &[u8]) -> Vec<Vec<u8
 mod tests {
     use super::super::options::Takes;
     use super::super::table::TABLE;
-    use super::super::{Plan, scan, stock, vet};
+    use super::super::{Plan, native, scan, stock, vet};
     use super::*;
 
     use std::path::Path;
@@ -144,7 +144,10 @@ mod tests {
             let mut argv: Vec<OsString> = vec![compiler.into(), "-c".into()];
             argv.extend(options.iter().flatten().map(OsString::from));
             argv.push(source.into());
-            if let Plan::Distribute(compile) = scan(&argv, Path::new(&argv[0])) {
+            if let Plan::Distribute(mut compile) = scan(&argv, Path::new(&argv[0])) {
+                if native::question(&compile).is_some() {
+                    native::answer(&mut compile, vec![b"-march=znver3".to_vec()]);
+                }
                 let sent = server_argv(&compile, compiler.as_bytes());
                 if !compile.only_ours {
                     let objection = stock::objection(&sent);

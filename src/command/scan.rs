@@ -44,7 +44,7 @@ pub(crate) struct Compile {
     /// Values of `-include`; beside one there may be a precompiled form that replaces it.
     pub(crate) forced_includes: Vec<PathBuf>,
     /// The compiler is clang.
-    pub(super) clang: bool,
+    pub(crate) clang: bool,
     /// The dependency file that the preprocessor writes here.
     pub(crate) dependency_file: Option<PathBuf>,
     /// The command of the preprocessor.
@@ -159,6 +159,7 @@ impl<'a> Facts<'a> {
         }
         match known.row.client {
             Client::Travels if known.value_is_harmless() => self.travels.push(known),
+            Client::Native => self.travels.push(known),
             Client::Travels => self.object_to(LocalReason::UnsafeValue(lossy(known.word))),
             Client::Stays if known.spelling == "-include" => self.forced_includes.extend(value),
             Client::Stays => {}

@@ -154,7 +154,13 @@ pub(super) const TABLE: &[Row] = &[
         "-ftest-coverage", "-fcoverage-", "-fcs-profile", "-fcondition-coverage",
         "-fpath-coverage", "-fmemory-profile", "-fpgo-", "-fpseudo-probe-for-profiling",
     ]),
-    local(Glued, Why::Native, &["-march=native", "-mtune=native", "-mcpu=native"]),
+    // Of this processor; said in the words of every processor before it is sent.
+    shapes(
+        Glued,
+        Client::Native,
+        Server::Refused(Why::Native),
+        &["-march=native", "-mtune=native", "-mcpu=native"],
+    ),
     // Code execution and files of the server (threats.md 1b, 1e).
     local(Glued, Why::RunsCode, &[
         "-fplugin", "-fpass-plugin", "-wrapper=", "-load", "-fltrans", "-fwpa", "-foffload",

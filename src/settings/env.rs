@@ -51,6 +51,11 @@ pub(crate) struct Environment {
     pub(crate) pause: Duration,
     /// `DISTCC_SAVE_TEMPS=1`.
     pub(crate) save_temps: bool,
+    /// False with `DISTCC_NATIVE=local`: what is for this processor is compiled here.
+    pub(crate) native_travels: bool,
+    /// False with `DISTCC_NO_REWRITE_CROSS` or, as the manual has it, `DISTCC_NO_CROSS_REWRITE`:
+    /// without an agent a compiler is asked for as typed.
+    pub(crate) rewrite_names: bool,
     /// `DISTCC_POLICY`.
     pub(crate) policy: Option<PathBuf>,
     /// False with `DISTCC_AGENT=off`: no agent is started (one that runs is used).
@@ -116,6 +121,10 @@ impl Environment {
                 .number("DISTCC_PAUSE_TIME_MSEC", "a number of milliseconds, 0 or more")
                 .map_or(DEFAULT_PAUSE, |millis: u32| Duration::from_millis(millis.into())),
             save_temps: reader.flag("DISTCC_SAVE_TEMPS", false),
+            native_travels: reader.native_travels(),
+            rewrite_names: ["DISTCC_NO_REWRITE_CROSS", "DISTCC_NO_CROSS_REWRITE"]
+                .into_iter()
+                .all(|name| (reader.lookup)(name).is_none()),
             policy: reader.path("DISTCC_POLICY"),
             may_start_agent: reader.may_start_agent(),
             safeguard: (reader.lookup)("_DISTCC_SAFEGUARD").map_or(0, |level| depth(&level)),
@@ -205,6 +214,14 @@ impl<F: Fn(&str) -> Option<OsString>> Reader<F> {
         })
     }
 
+    fn native_travels(&mut self) -> bool {
+        let value = (self.lookup)("DISTCC_NATIVE").unwrap_or_default();
+        if !matches!(value.to_str(), Some("" | "local")) {
+            self.report("DISTCC_NATIVE", &value, "local, or nothing");
+        }
+        value != "local"
+    }
+
     fn may_start_agent(&mut self) -> bool {
         let value = (self.lookup)("DISTCC_AGENT").unwrap_or_default();
         match value.to_str() {
@@ -262,6 +279,18 @@ mod tests {
         }
         assert!(environment(&[("DISTCC_VERBOSE", "1")]).verbose);
         assert!(environment(&[("DISTCC_SKIP_LOCAL_RETRY", "0")]).skip_local_retry);
+    }
+
+    #[test]
+    fn names_and_processors_are_left_alone_where_that_is_asked() {
+        let found = environment(&[]);
+        assert!(found.rewrite_names && found.native_travels);
+        for name in ["DISTCC_NO_REWRITE_CROSS", "DISTCC_NO_CROSS_REWRITE"] {
+            assert!(!environment(&[(name, "")]).rewrite_names, "{name}");
+        }
+        assert!(!environment(&[("DISTCC_NATIVE", "local")]).native_travels);
+        let found = environment(&[("DISTCC_NATIVE", "1")]);
+        assert_eq!((found.native_travels, found.problems.len()), (true, 1));
     }
 
     #[test]

@@ -21,20 +21,32 @@ pub(crate) struct FileLock {
 /// Takes the lock of the file at `path`, which is created if missing; `None` if another process
 /// has it.
 pub(crate) fn try_lock(path: &Path) -> io::Result<Option<FileLock>> {
-    let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
-    let whole_file = libc::flock {
-        l_type: libc::F_WRLCK as libc::c_short,
-        l_whence: libc::SEEK_SET as libc::c_short,
-        l_start: 0,
-        l_len: 0,
-        l_pid: 0,
-    };
-    match fcntl(&file, FcntlArg::F_SETLK(&whole_file)) {
+    let file = open(path)?;
+    match fcntl(&file, FcntlArg::F_SETLK(&WHOLE_FILE)) {
         Ok(_) => Ok(Some(FileLock { _file: file })),
         Err(Errno::EAGAIN | Errno::EACCES) => Ok(None),
         Err(errno) => Err(errno.into()),
     }
 }
+
+/// Waits for the lock of the file at `path`, which is created if missing.
+pub(crate) fn lock(path: &Path) -> io::Result<FileLock> {
+    let file = open(path)?;
+    fcntl(&file, FcntlArg::F_SETLKW(&WHOLE_FILE))?;
+    Ok(FileLock { _file: file })
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create(true).truncate(false).open(path)
+}
+
+const WHOLE_FILE: libc::flock = libc::flock {
+    l_type: libc::F_WRLCK as libc::c_short,
+    l_whence: libc::SEEK_SET as libc::c_short,
+    l_start: 0,
+    l_len: 0,
+    l_pid: 0,
+};
 
 #[cfg(test)]
 mod tests {

@@ -13,5 +13,6 @@ mod differences;
 mod inetd;
 mod interrupted;
 mod lines;
+mod native;
 mod readme;
 mod results;

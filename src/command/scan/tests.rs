@@ -165,7 +165,7 @@ fn options_that_write_elsewhere_or_run_code_stay_here() {
     let options = "-save-temps -save-temps=obj --save-temps -fstack-usage -gsplit-dwarf --coverage \
         -coverage -fprofile-arcs -fprofile-generate -fprofile-use=x -fauto-profile -ftest-coverage \
         -fdump-tree-all -fdump-rtl-expand=x -fcallgraph-info=su -fopt-info-vec=x -fopt-info=x \
-        -aux-info=x -march=native -mtune=native -mcpu=native -mcpu=native+crc -fplugin=x.so \
+        -aux-info=x -fplugin=x.so \
         -fplugin-arg-x-y -specs=x --specs=x -Bdir -fmodules -fmodules-ts -fmodule-mapper=x \
         -Wa,-a=x -Wa,-ahl -Wa,--MD,x -Wa,@x -time -time=x -v -### -Q -dM -dD -C -CC -P -frepo \
         --output=x -fpass-plugin=x --config=x -emit-llvm -fsyntax-only -fpreprocessed \
