@@ -16,13 +16,22 @@ pub(super) struct Running {
 }
 
 impl Running {
-    /// Starts `command`.
+    /// Starts `command`, which shares our standard input and error.
     ///
-    /// On a terminal the child stays in our process group: the terminal's own signals then reach
-    /// all of its processes, and it may read and write there. Elsewhere it leads a group of its
-    /// own, so that a signal sent to us alone ends the compiler proper and not only its driver.
-    pub(super) fn start(mut command: Command) -> io::Result<Self> {
-        let own_group = !(io::stdin().is_terminal() || io::stderr().is_terminal());
+    /// On a terminal the child stays in our process group: it may read and write there, and the
+    /// terminal's own signals reach all of its processes. Elsewhere it is as [`Self::start_apart`].
+    pub(super) fn start(command: Command) -> io::Result<Self> {
+        let on_terminal = io::stdin().is_terminal() || io::stderr().is_terminal();
+        Self::start_in(command, !on_terminal)
+    }
+
+    /// Starts `command`, which has nothing to do with a terminal, as the leader of a process group,
+    /// so that a signal sent to us alone ends the compiler proper and not only its driver.
+    pub(super) fn start_apart(command: Command) -> io::Result<Self> {
+        Self::start_in(command, true)
+    }
+
+    fn start_in(mut command: Command, own_group: bool) -> io::Result<Self> {
         if own_group {
             command.process_group(0);
         }

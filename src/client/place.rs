@@ -254,6 +254,7 @@ impl<'a> Places<'a> {
             return Err(Nowhere::NoHost);
         };
         places.chosen = None;
+        self.log.debug(format_args!("waiting for a host of the list"));
         match places.hosts.choose(files, avoid).map_err(Nowhere::Locks)? {
             Choice::Nowhere => Err(Nowhere::NoHost),
             Choice::Localhost { slot } => {

@@ -75,7 +75,8 @@ impl Preprocessor {
         let for_child = output.try_clone().map_err(io_error("making a temporary file"))?;
         command.stdin(Stdio::null()).stdout(for_child);
         let said = hold_back_stderr(&mut command);
-        let running = Running::start(command).map_err(io_error("starting the preprocessor"))?;
+        let running =
+            Running::start_apart(command).map_err(io_error("starting the preprocessor"))?;
         Ok(Self { running, output, said })
     }
 

@@ -1,4 +1,4 @@
-//! What an interrupted client leaves behind: nothing. INT, TERM and HUP end the compiler that
+//! What an interrupted client leaves behind: nothing. INT, QUIT, TERM and HUP end the compiler that
 //! runs, half-written files are removed, then the signal does what it always does.
 
 use std::ffi::{CString, c_char, c_int};
@@ -7,15 +7,23 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::ptr;
 use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use nix::libc;
 use nix::sys::signal::{
     SaFlags, SigAction, SigHandler, SigSet, Signal, kill, raise, sigaction, signal,
 };
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
 /// The signals that end a client from outside.
-const FATAL: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
+const FATAL: [Signal; 4] = [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM, Signal::SIGHUP];
+
+/// A compiler that is asked to end removes its own files first. It is looked after so often, with
+/// such a pause, before it is ended by force: whoever pressed ^C waits for us.
+const N_LOOKS: u32 = 50;
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// A client runs one compiler or preprocessor at a time, or that many clients for the sources of one
 /// command; the spare place costs nothing.
@@ -84,8 +92,8 @@ pub(crate) fn install() -> io::Result<()> {
     let action =
         SigAction::new(SigHandler::Handler(on_fatal), SaFlags::empty(), SigSet::from_iter(FATAL));
     for fatal in FATAL {
-        // SAFETY: `on_fatal` only makes calls that are safe in a handler: kill, unlink,
-        // signal and raise.
+        // SAFETY: `on_fatal` only makes calls that are safe in a handler: kill, waitpid, unlink,
+        // signal, raise, and the nanosleep that a sleeping thread is.
         let before = unsafe { sigaction(fatal, &action) }?;
         if matches!(before.handler(), SigHandler::SigIgn) {
             // SAFETY: puts back the disposition that was there; no handler is involved.
@@ -151,6 +159,18 @@ impl Drop for Removed {
     }
 }
 
+/// Does the child that this argument of kill(2) stands for end before long?
+fn has_ended(target: i32) -> bool {
+    let child = Pid::from_raw(target.abs());
+    for _ in 0..N_LOOKS {
+        if !matches!(waitpid(child, Some(WaitPidFlag::WNOHANG)), Ok(WaitStatus::StillAlive)) {
+            return true;
+        }
+        thread::sleep(PAUSE);
+    }
+    false
+}
+
 /// Ends the compiler, tidies up and dies of the signal.
 #[expect(unsafe_code, reason = "the process talks to the kernel about signals")]
 extern "C" fn on_fatal(number: c_int) {
@@ -164,6 +184,13 @@ extern "C" fn on_fatal(number: c_int) {
         if target != 0 {
             // Not the signal that came: what a shell started in the background ignores SIGINT.
             let _ = kill(Pid::from_raw(target), Signal::SIGTERM);
+        }
+    }
+    for target in &TARGETS {
+        let target = target.load(Ordering::SeqCst);
+        if target != 0 && !has_ended(target) && target < 0 {
+            // Of a group of our own making everything may be ended.
+            let _ = kill(Pid::from_raw(target), Signal::SIGKILL);
         }
     }
     for file in &FILES {
