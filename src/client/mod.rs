@@ -2,7 +2,7 @@
 //!
 //! `invocation` tells how we were called, `pipeline` decides what becomes of one command, `job`
 //! is its way to another machine, top to bottom: `place` (asked over `agent_link`, or `static_hosts` without an agent), `preprocess`, `remote`
-//! (over `connect`, under the eyes of `watch`), `deliver`, or else `local`. `questions` and `help`
+//! (over `connect`, under the eyes of `watch`), `deliver`, or else `local`. `state` is what monitors see. `questions` and `help`
 //! answer questions about ourselves; `terminal` has a word for the person at it. One thread, which
 //! sleeps in one call at a time; a child process preprocesses while the connection is made. Nothing
 //! here judges a host or a toolchain: the agent does.
@@ -26,6 +26,7 @@ mod questions;
 mod remote;
 mod session;
 mod start;
+mod state;
 mod static_hosts;
 mod terminal;
 mod watch;

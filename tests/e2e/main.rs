@@ -11,5 +11,6 @@ mod calls;
 mod daemon;
 mod differences;
 mod interrupted;
+mod monitor;
 mod readme;
 mod results;
