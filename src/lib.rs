@@ -6,7 +6,7 @@
 //!
 //! | rank | modules | own |
 //! |---|---|---|
-//! | 5 | `client`, `agent`, `daemon` | the three programs |
+//! | 5 | `client`, `agent`, `daemon`, `tools` | the programs |
 //! | 4 | `discovery`, `monitor` | who is there, and how it is shown |
 //! | 3 | `policy` | which hosts may be used, who may connect |
 //! | 2 | `fingerprint` | what a compiler is |
@@ -26,6 +26,7 @@ mod fingerprint;
 mod monitor;
 mod settings;
 mod sys;
+mod tools;
 mod wire;
 
 #[cfg(feature = "daemon")]
@@ -38,6 +39,12 @@ mod discovery;
 mod policy;
 
 pub use client::main as client_main;
+
+/// Runs `distccmon-text`.
+#[must_use]
+pub fn distccmon_text_main() -> std::process::ExitCode {
+    tools::monitor::main()
+}
 
 /// Runs `distccd`: the compile server, or with `--agent` as its first argument the per-user agent.
 #[cfg(feature = "daemon")]

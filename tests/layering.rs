@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rank of each folder below `src`, as the table in `src/lib.rs` has them.
-const RANKS: [(&str, u8); 12] = [
+const RANKS: [(&str, u8); 13] = [
     ("base", 0),
     ("sys", 0),
     ("wire", 1),
@@ -18,6 +18,7 @@ const RANKS: [(&str, u8); 12] = [
     ("client", 5),
     ("agent", 5),
     ("daemon", 5),
+    ("tools", 5),
 ];
 
 fn rank(module: &str) -> Option<u8> {

@@ -81,10 +81,18 @@ pub(super) struct Client {
     /// Where that peer was then; empty once the place was recalled.
     pub(super) sent_to: Vec<SocketAddr>,
     pub(super) holds_local_slot: bool,
+    /// As in its last place: numbers for monitors.
+    pub(super) slot: u16,
+    pub(super) local_slot: u16,
     pub(super) holds_listed_local: bool,
 }
 
 impl Client {
+    /// Has it a place there?
+    pub(super) fn is_at(&self, key: PeerKey) -> bool {
+        self.place.as_ref().is_some_and(|(peer, _)| *peer == key)
+    }
+
     /// Was it told not to wait for its place?
     fn is_recalled(&self) -> bool {
         self.place.is_some() && self.sent_to.is_empty()
@@ -194,6 +202,8 @@ impl Books {
             sent_to: Vec::new(),
             protocol: Protocol::Plain,
             holds_local_slot: false,
+            slot: 0,
+            local_slot: 0,
             holds_listed_local: false,
         };
         self.clients.insert(id, client);

@@ -1,11 +1,11 @@
 //! The decisions of the books: who of the waiting gets what, and which hosts of a list may take it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::books::{Action, Books, ClientId, InForce, Question};
+use super::books::{Action, Books, Client, ClientId, InForce, Question};
 use super::judge::{self, Judgement, LocalCompiler, Match, Wanted};
 use super::local::limit_for;
 use super::peers::{PeerKey, State};
@@ -268,6 +268,9 @@ impl Books {
         if !self.local.take(preprocessors) {
             return None;
         }
+        let at_peer = |client: &Client| Some(client.slot).filter(|_| client.is_at(key));
+        let slot = lowest_free(self.clients.values().filter_map(at_peer));
+        let local_slot = self.free_local_slot();
         let peer = self.peers.get_mut(&key)?;
         peer.in_use += 1;
         let protocol = match listed {
@@ -286,10 +289,13 @@ impl Books {
             ours: matches!(peer.state, State::Ours(_)),
             ssh: None,
             warnings: Vec::new(),
+            slot,
+            local_slot,
         };
         self.placements += 1;
         let client = self.clients.get_mut(&id)?;
         client.holds_local_slot = true;
+        (client.slot, client.local_slot) = (slot, local_slot);
         client.place = Some((key, matched.name.clone()));
         client.sent_to.clone_from(&matched.addrs);
         client.protocol = protocol;
@@ -306,14 +312,22 @@ impl Books {
         if !self.local.take(limit) {
             return None;
         }
+        let slot = self.free_local_slot();
         let client = self.clients.get_mut(&id)?;
         client.holds_local_slot = true;
+        client.local_slot = slot;
         if listed == Listed::Yes {
             client.holds_listed_local = true;
             self.listed_local_in_use += 1;
         }
         let listed = listed == Listed::Yes;
-        Some(AgentMessage::Local(LocalPlace { reason, warnings: Vec::new(), listed, hint: None }))
+        let place = LocalPlace { reason, warnings: Vec::new(), listed, hint: None, slot };
+        Some(AgentMessage::Local(place))
+    }
+
+    fn free_local_slot(&self) -> u16 {
+        let here = |client: &Client| Some(client.local_slot).filter(|_| client.holds_local_slot);
+        lowest_free(self.clients.values().filter_map(here))
     }
 
     /// Puts the due ones of `problems` on a place that is granted: one that is still waited for
@@ -490,4 +504,10 @@ fn why_none(seats: &[Seat], list: &HostList, avoid: &[u64]) -> String {
             more => format!("all {} hosts are left out, the first: {first}", more + 1),
         },
     }
+}
+
+/// The lowest number that is not `taken`.
+fn lowest_free(taken: impl Iterator<Item = u16>) -> u16 {
+    let taken: BTreeSet<u16> = taken.collect();
+    (0..u16::MAX).find(|number| !taken.contains(number)).unwrap_or(u16::MAX)
 }

@@ -18,7 +18,8 @@ use crate::discovery::heard::Heard;
 use crate::policy::file;
 use crate::settings::hosts::DEFAULT_BACKOFF;
 use crate::wire::control::{
-    AgentMessage, CompilerQuery, HostsText, JobReport, LocalPurpose, PlaceRequest, Transfer,
+    AgentMessage, CompilerQuery, HostsText, JobReport, LocalPurpose, PlaceRequest, Placement,
+    Transfer,
 };
 
 use farm::{Farm, SETTLED, addr, gcc, identity, query, up};
@@ -87,6 +88,17 @@ fn a_place_is_free_when_its_client_dies_and_goes_to_whoever_waited_longest() {
     farm.leaves(jobs[3]);
     farm.leaves(jobs[0]);
     assert!(farm.answers.is_empty(), "nobody waits any more");
+}
+
+#[test]
+fn jobs_at_one_host_have_different_slots() {
+    let mut farm = Farm::settled_with_h2(SAME);
+    let jobs: Vec<ClientId> = (0..3).map(|_| farm.job("+zeroconf")).collect();
+    let slots = |place: Placement| (place.slot, place.local_slot);
+    assert_eq!(slots(farm.placement(jobs[0])), (0, 0));
+    assert_eq!(slots(farm.placement(jobs[1])), (1, 1));
+    farm.leaves(jobs[0]);
+    assert_eq!(slots(farm.placement(jobs[2])), (0, 0));
 }
 
 #[test]

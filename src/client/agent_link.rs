@@ -342,6 +342,7 @@ mod tests {
             warnings: Vec::new(),
             listed: false,
             hint: None,
+            slot: 0,
         };
         let granted = local.clone();
         let place = converse(

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use crate::command::{Compile, Kind, LocalReason, preprocess_argv, server_argv};
 use crate::fingerprint::ident;
+use crate::monitor::record::Phase;
 use crate::settings::hosts;
 use crate::wire::control::{JobReport, Placement, Transfer};
 use crate::wire::job::Protocol;
@@ -24,6 +25,7 @@ use super::preprocess::{
 };
 use super::remote::{Connection, HostFailure, Reply};
 use super::session::{Session, query, read_hosts, report_problems};
+use super::state::LOCALHOST;
 
 /// Hosts that a job is offered to before it runs here.
 const MAX_HOSTS: usize = 3;
@@ -89,7 +91,9 @@ pub(super) fn distribute(
     let mut job = Job { session, compile, compiler: &compiler, stall, started, payload: None };
     let mut avoid = Vec::new();
     let mut last_host = String::new();
+    session.state.about(compile.source.as_os_str());
     while avoid.len() < MAX_HOSTS {
+        session.state.on(LOCALHOST, 0, Phase::Blocked);
         let placement = places.remote(&wanted, &avoid).map_err(|nowhere| match nowhere {
             Nowhere::NoHost if !avoid.is_empty() => {
                 Failure::HostsFailed { host: last_host.clone() }
@@ -131,6 +135,8 @@ impl Job<'_> {
         placement: &Placement,
         places: &mut Places<'_>,
     ) -> Result<(Reply, Transfer), Mishap> {
+        let state = &self.session.state;
+        state.on(&placement.host, placement.slot, Phase::Connect);
         // The preprocessor works while the connection is made.
         let preprocessor = match self.payload {
             None => self.start_preprocessor().map_err(job_fails)?,
@@ -139,6 +145,7 @@ impl Job<'_> {
         let patience = self.session.env.connect_timeout;
         let connection = Connection::open(&placement.addrs, patience, &mut places.watch(placement));
         if self.payload.is_none() {
+            state.on(LOCALHOST, placement.local_slot, Phase::Preprocess);
             let payload = match preprocessor {
                 Some(preprocessor) => preprocessor.finish(),
                 None => read_preprocessed(&self.compile.source),
@@ -151,9 +158,11 @@ impl Job<'_> {
         let protocol = Protocol::from_version(placement.protocol)
             .map_err(|error| host_fails(HostFailure::Nonsense(error)))?;
         let request = self.request(placement, protocol).map_err(Mishap::Job)?;
+        state.on(&placement.host, placement.slot, Phase::Send);
         let (reply, transfer) = connection
             .and_then(|connection| {
-                connection.exchange(&request, protocol, self.stall, &mut places.watch(placement))
+                let watch = &mut places.watch(placement).telling(state);
+                connection.exchange(&request, protocol, self.stall, watch)
             })
             .map_err(host_fails)?;
         self.check(placement, &reply)?;

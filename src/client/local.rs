@@ -9,21 +9,28 @@ use nix::errno::Errno;
 
 use crate::base::exit;
 use crate::command::Weight;
+use crate::monitor::record::Phase;
 use crate::wire::control::LocalPurpose;
 
 use super::child::{Running, exit_code};
 use super::log::Level;
 use super::place::Places;
 use super::session::Session;
+use super::state::LOCALHOST;
 
 /// Runs the command when this machine has a slot for it, and returns its exit code. A command of
 /// no weight needs none, and takes our place.
 pub(super) fn run(session: &Session<'_>, places: &mut Places<'_>, weight: Weight) -> u8 {
-    match weight {
+    let (purpose, phase) = match weight {
         Weight::Free => return replace_us(session),
-        Weight::Preprocess => places.local(LocalPurpose::Preprocess),
-        Weight::Compile => places.local(LocalPurpose::Compile),
-    }
+        Weight::Preprocess => (LocalPurpose::Preprocess, Phase::Preprocess),
+        Weight::Compile => (LocalPurpose::Compile, Phase::Compile),
+    };
+    let state = &session.state;
+    state.about_any(&session.invocation.argv);
+    state.on(LOCALHOST, 0, Phase::Blocked);
+    let slot = places.local(purpose);
+    state.on(LOCALHOST, slot, phase);
     let started = Instant::now();
     let argv = &session.invocation.argv;
     let Some(compiler) = session.compiler() else { return missing(session, &not_found()) };
@@ -44,6 +51,7 @@ pub(super) fn run(session: &Session<'_>, places: &mut Places<'_>, weight: Weight
 
 /// Becomes the command.
 fn replace_us(session: &Session<'_>) -> u8 {
+    session.state.end();
     let Some(compiler) = session.compiler() else { return missing(session, &not_found()) };
     log_start(session);
     let error = session.command(&compiler, &session.invocation.argv).exec();

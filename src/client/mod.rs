@@ -3,7 +3,8 @@
 //! `invocation` tells how we were called, `pipeline` decides what becomes of one command, `job`
 //! is its way to another machine, top to bottom: `place` (asked over `agent_link`, or `static_hosts` without an agent), `preprocess`, `remote`
 //! (over `connect`, under the eyes of `watch`), `deliver`, or else `local`. `native` says for other
-//! machines what this processor is, of which `ask` asks compilers. `questions` and `help`
+//! machines what this processor is, of which `ask` asks compilers. `state` is what monitors see.
+//! `questions` and `help`
 //! answer questions about ourselves; `terminal` has a word for the person at it. One thread, which
 //! sleeps in one call at a time; a child process preprocesses while the connection is made. Nothing
 //! here judges a host or a toolchain: the agent does.
@@ -30,6 +31,7 @@ mod remote;
 mod session;
 mod several;
 mod start;
+mod state;
 mod static_hosts;
 mod terminal;
 mod watch;

@@ -193,8 +193,13 @@ mod tests {
     /// Grants one slot; true if the client gives it back before long.
     fn agent(listener: &UnixListener) -> bool {
         let (mut stream, _) = listener.accept().unwrap();
-        let slot =
-            LocalPlace { reason: String::new(), warnings: Vec::new(), listed: false, hint: None };
+        let slot = LocalPlace {
+            reason: String::new(),
+            warnings: Vec::new(),
+            listed: false,
+            hint: None,
+            slot: 0,
+        };
         let welcome = AgentMessage::Welcome { protocol: AGENT_PROTOCOL };
         for message in [welcome, AgentMessage::Local(slot)] {
             stream.write_all(&frame(&message).unwrap()).unwrap();

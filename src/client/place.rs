@@ -116,6 +116,8 @@ pub(super) struct Places<'a> {
     local: Option<FileLock>,
     /// The agent has granted a local slot with its last answer.
     local_granted: bool,
+    /// Which one it is, for monitors.
+    local_slot: u16,
     /// `--localslots` and `--localslots_cpp`.
     limits: (Option<u16>, Option<u16>),
     /// Why the agent could not be asked the last time.
@@ -132,6 +134,7 @@ impl<'a> Places<'a> {
             files: None,
             local: None,
             local_granted: false,
+            local_slot: 0,
             limits: (None, None),
             no_agent: None,
         }
@@ -168,6 +171,7 @@ impl<'a> Places<'a> {
                 }
                 Grant::Local(place) => {
                     self.local_granted = true;
+                    self.local_slot = place.slot;
                     self.show_warnings(&place.warnings);
                     self.show_hint(place.hint.as_ref());
                     Err(Nowhere::Agent(place))
@@ -222,12 +226,15 @@ impl<'a> Places<'a> {
                 ours: false,
                 ssh: None,
                 warnings: Vec::new(),
+                slot: host.slot.slot,
+                local_slot: 0,
             };
             if let Source::Files(places) = &mut self.source {
                 places.chosen = Some(host);
             }
             self.local = self.slot_for(LocalPurpose::Preprocess);
-            return Ok(placement);
+            let local_slot = self.local.as_ref().map_or(0, |lock| lock.slot);
+            return Ok(Placement { local_slot, ..placement });
         }
     }
 
@@ -258,6 +265,7 @@ impl<'a> Places<'a> {
         match places.hosts.choose(files, avoid).map_err(Nowhere::Locks)? {
             Choice::Nowhere => Err(Nowhere::NoHost),
             Choice::Localhost { slot } => {
+                self.local_slot = slot.slot;
                 self.local = Some(slot);
                 self.local_granted = true;
                 Err(Nowhere::Localhost)
@@ -315,10 +323,10 @@ impl<'a> Places<'a> {
     }
 
     /// Waits for a slot of this machine, unless one came with the last answer. Work goes on
-    /// without where none can be had.
-    pub(super) fn local(&mut self, purpose: LocalPurpose) {
+    /// without where none can be had. Tells which one it is.
+    pub(super) fn local(&mut self, purpose: LocalPurpose) -> u16 {
         if self.local_granted {
-            return;
+            return self.local_slot;
         }
         let limit = match purpose {
             LocalPurpose::Compile => self.limits.0,
@@ -327,11 +335,14 @@ impl<'a> Places<'a> {
         // For a command that never travels no agent is started.
         if let Some(place) = self.ask_agent(|link| link.local_place(purpose, limit), Start::Never) {
             self.show_warnings(&place.warnings);
+            self.local_slot = place.slot;
         } else {
             self.local = None;
             self.local = self.slot_for(purpose);
+            self.local_slot = self.local.as_ref().map_or(0, |lock| lock.slot);
         }
         self.local_granted = true;
+        self.local_slot
     }
 
     fn slot_for(&mut self, purpose: LocalPurpose) -> Option<FileLock> {

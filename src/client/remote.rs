@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use socket2::SockRef;
 
+use crate::monitor::record::Phase;
 use crate::sys::tcp;
 use crate::wire::control::Transfer;
 use crate::wire::error::DecodeError;
@@ -149,6 +150,7 @@ impl Connection {
     ) -> Result<(Reply, Transfer), HostFailure> {
         let mut talk = Talk { stream: &self.stream, stall, watch };
         let sent = talk.send(request)?;
+        talk.watch.enter(Phase::Compile);
         let mut decoder = ReplyDecoder::new(protocol, Limits::default());
         match talk.read_reply(&mut decoder) {
             // A server may refuse without reading all of the request; what it answered counts.
@@ -225,6 +227,7 @@ impl Talk<'_, '_> {
 
     fn read_reply(&mut self, decoder: &mut ReplyDecoder) -> Result<Reply, HostFailure> {
         let mut head = None;
+        let mut answering = false;
         let mut object = Vec::new();
         let mut buffer = vec![0; READ_SIZE];
         loop {
@@ -236,6 +239,10 @@ impl Talk<'_, '_> {
                 Err(error) if error.kind() == io::ErrorKind::ConnectionReset => 0,
                 Err(error) => return Err(HostFailure::Broken { during: WAITING, error }),
             };
+            if !answering {
+                answering = true;
+                self.watch.enter(Phase::Receive);
+            }
             if n_read == 0 {
                 let ended = decoder.eof().map_err(HostFailure::Nonsense);
                 return ended.and(Err(HostFailure::Gone));

@@ -12,6 +12,7 @@ use crate::wire::control::{CompilerQuery, HostsText};
 use super::compiler::Compiler;
 use super::invocation::Invocation;
 use super::log::Log;
+use super::state::State;
 
 /// The variable by which a distcc notices that it called itself.
 const SAFEGUARD: &str = "_DISTCC_SAFEGUARD";
@@ -25,6 +26,8 @@ pub(super) struct Session<'a> {
     pub(super) log: &'a Log,
     /// The command.
     pub(super) invocation: Invocation,
+    /// What monitors see of it.
+    pub(super) state: State,
 }
 
 impl Session<'_> {

@@ -13,6 +13,7 @@ use super::log::{Log, LogSettings};
 use super::pipeline;
 use super::questions::{Hosts, print, version};
 use super::session::Session;
+use super::state::State;
 
 /// Runs `distcc`, or the compiler whose name it was called by.
 pub fn main() -> ExitCode {
@@ -52,7 +53,8 @@ fn answer(env: &Environment, log: &Log) -> u8 {
             return exit::GENERAL;
         }
         Request::Command(invocation) => {
-            return pipeline::run(&Session { env, log, invocation });
+            let state = State::new(env.distcc_dir.as_deref());
+            return pipeline::run(&Session { env, log, invocation, state });
         }
         Request::Unusable { reason } => {
             eprintln!("distcc: {reason}\nTry `distcc --help' for more information.");

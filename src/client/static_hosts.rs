@@ -69,7 +69,7 @@ impl SlotFiles {
     }
 
     fn try_slot(&self, prefix: &str, host: &str, slot: u16) -> io::Result<Option<FileLock>> {
-        try_lock(&self.dir.join(format!("{prefix}_{host}_{slot}")))
+        try_lock(&self.dir.join(format!("{prefix}_{host}_{slot}")), slot)
     }
 
     /// Tries until there is something. Lock files cannot be slept on when any of several will do.
@@ -101,7 +101,8 @@ pub(super) struct ChosenHost {
     pub(super) idx: usize,
     /// Where it is.
     pub(super) host: TcpHost,
-    _slot: FileLock,
+    /// Held as long as the job runs.
+    pub(super) slot: FileLock,
 }
 
 /// Where a job may go.
@@ -199,7 +200,7 @@ fn take(slots: &SlotFiles, idx: usize, entry: &HostEntry, slot: u16) -> io::Resu
     Ok(match entry {
         HostEntry::Tcp(host) => slots
             .try_slot("cpu", &name_of(host), slot)?
-            .map(|lock| Choice::Host(ChosenHost { idx, host: host.clone(), _slot: lock })),
+            .map(|lock| Choice::Host(ChosenHost { idx, host: host.clone(), slot: lock })),
         _ => slots.try_slot("cpu", "localhost", slot)?.map(|slot| Choice::Localhost { slot }),
     })
 }

@@ -8,7 +8,10 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
+use crate::monitor::record::Phase;
+
 use super::agent_link::AgentLink;
+use super::state::State;
 
 /// What ends a wait without the sockets that were waited for.
 #[derive(Debug)]
@@ -28,17 +31,31 @@ pub(super) struct Watch<'a> {
     agent: Option<&'a mut AgentLink>,
     /// The placement that its words may be about.
     key: u64,
+    /// What monitors see of the job.
+    state: Option<&'a State>,
 }
 
 impl<'a> Watch<'a> {
     /// Of a place that the agent granted as `key`.
     pub(super) fn with_agent(agent: &'a mut AgentLink, key: u64) -> Self {
-        Self { agent: Some(agent), key }
+        Self { agent: Some(agent), key, state: None }
     }
 
     /// Of a place without an agent.
     pub(super) fn alone() -> Self {
-        Self { agent: None, key: 0 }
+        Self { agent: None, key: 0, state: None }
+    }
+
+    /// The same, which tells monitors too how far the job is.
+    pub(super) fn telling(self, state: &'a State) -> Self {
+        Self { state: Some(state), ..self }
+    }
+
+    /// The job has come so far.
+    pub(super) fn enter(&self, phase: Phase) {
+        if let Some(state) = self.state {
+            state.enter(phase);
+        }
     }
 
     /// Sleeps until one of `sockets` is ready for what is wanted of it, or has failed: the answer

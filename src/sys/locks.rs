@@ -16,14 +16,16 @@ use nix::libc;
 #[derive(Debug)]
 pub(crate) struct FileLock {
     _file: File,
+    /// Which of the slots it is; 0 of a lock that stands for none.
+    pub(crate) slot: u16,
 }
 
-/// Takes the lock of the file at `path`, which is created if missing; `None` if another process
-/// has it.
-pub(crate) fn try_lock(path: &Path) -> io::Result<Option<FileLock>> {
+/// Takes the lock of the file at `path`, which is created if missing and stands for this `slot`;
+/// `None` if another process has it.
+pub(crate) fn try_lock(path: &Path, slot: u16) -> io::Result<Option<FileLock>> {
     let file = open(path)?;
     match fcntl(&file, FcntlArg::F_SETLK(&WHOLE_FILE)) {
-        Ok(_) => Ok(Some(FileLock { _file: file })),
+        Ok(_) => Ok(Some(FileLock { _file: file, slot })),
         Err(Errno::EAGAIN | Errno::EACCES) => Ok(None),
         Err(errno) => Err(errno.into()),
     }
@@ -33,7 +35,7 @@ pub(crate) fn try_lock(path: &Path) -> io::Result<Option<FileLock>> {
 pub(crate) fn lock(path: &Path) -> io::Result<FileLock> {
     let file = open(path)?;
     fcntl(&file, FcntlArg::F_SETLKW(&WHOLE_FILE))?;
-    Ok(FileLock { _file: file })
+    Ok(FileLock { _file: file, slot: 0 })
 }
 
 fn open(path: &Path) -> io::Result<File> {
@@ -56,14 +58,14 @@ mod tests {
     fn makes_the_file_and_keeps_it_when_released() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("cpu_localhost_0");
-        drop(try_lock(&path).unwrap().unwrap());
+        drop(try_lock(&path, 0).unwrap().unwrap());
         assert_eq!(path.metadata().unwrap().len(), 0);
-        assert!(try_lock(&path).unwrap().is_some());
+        assert!(try_lock(&path, 0).unwrap().is_some());
     }
 
     #[test]
     fn says_why_a_lock_cannot_be_made() {
-        let error = try_lock(Path::new("/nonexistent/dir/lock")).unwrap_err();
+        let error = try_lock(Path::new("/nonexistent/dir/lock"), 0).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
     }
 }

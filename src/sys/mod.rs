@@ -11,5 +11,6 @@ pub(crate) mod locks;
 pub(crate) mod privileges;
 #[cfg(feature = "daemon")]
 pub(crate) mod process;
+pub(crate) mod process_times;
 pub(crate) mod signals;
 pub(crate) mod tcp;

@@ -1,8 +1,12 @@
 //! What an interrupted client leaves behind: nothing. INT, QUIT, TERM and HUP end the compiler that
-//! runs, half-written files are removed, then the signal does what it always does.
+//! runs, half-written files are removed, then the signal does what it always does. ALRM keeps a
+//! file young while the client sleeps, wherever it does so.
 
 use std::ffi::{CString, c_char, c_int};
+use std::fs::File;
 use std::io;
+use std::ops::Deref;
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::ptr;
@@ -10,12 +14,13 @@ use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::libc;
 use nix::sys::signal::{
     SaFlags, SigAction, SigHandler, SigSet, Signal, kill, raise, sigaction, signal,
 };
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, alarm};
 
 /// The signals that end a client from outside.
 const FATAL: [Signal; 4] = [Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM, Signal::SIGHUP];
@@ -32,8 +37,8 @@ const N_TARGETS: usize = MAX_CHILDREN + 1;
 /// Processes that may run below us at once and be ended with us.
 pub(crate) const MAX_CHILDREN: usize = 32;
 
-/// A client writes one output file at a time.
-const N_FILES: usize = 2;
+/// A client writes one output file at a time, and its state file.
+const N_FILES: usize = 4;
 
 /// Argument of kill(2) for each compiler that runs: a process, or a group as a negative number.
 static TARGETS: [AtomicI32; N_TARGETS] = [const { AtomicI32::new(0) }; N_TARGETS];
@@ -41,6 +46,13 @@ static TARGETS: [AtomicI32; N_TARGETS] = [const { AtomicI32::new(0) }; N_TARGETS
 /// Path of each half-written file, NUL-terminated; the memory is never freed, because the handler
 /// may run at any time.
 static FILES: [AtomicPtr<c_char>; N_FILES] = [const { AtomicPtr::new(ptr::null_mut()) }; N_FILES];
+
+/// How often, in seconds, the file of [`KeptFresh`] is touched. The original's monitors take a
+/// state file for abandoned after 60 s.
+const FRESH_FOR: u32 = 25;
+
+/// The file that is touched; -1 for none.
+static FRESH: AtomicI32 = AtomicI32::new(-1);
 
 /// Value of [`PUT_OFF`] outside of [`start_passed_on`].
 const NOT_PUT_OFF: i32 = -1;
@@ -112,7 +124,7 @@ pub(crate) fn start_passed_on<T, E>(
 ) -> Result<(T, Target, PassedOn), E> {
     PUT_OFF.store(NONE_CAME, Ordering::SeqCst);
     let started = start().map(|(value, target)| {
-        let slot = (0..N_TARGETS).find(|&slot| {
+        let slot = claim(N_TARGETS, |slot| {
             TARGETS[slot]
                 .compare_exchange(0, target.as_kill_argument(), Ordering::SeqCst, Ordering::SeqCst)
                 .is_ok()
@@ -135,12 +147,72 @@ pub(crate) fn remove_if_interrupted(path: &Path) -> Removed {
         return Removed { slot: None };
     };
     let path = path.into_raw();
-    let slot = (0..N_FILES).find(|&slot| {
+    let slot = claim(N_FILES, |slot| {
         FILES[slot]
             .compare_exchange(ptr::null_mut(), path, Ordering::SeqCst, Ordering::SeqCst)
             .is_ok()
     });
     Removed { slot }
+}
+
+/// The first of `n` slots that `take` gets hold of.
+fn claim(n: usize, take: impl Fn(usize) -> bool) -> Option<usize> {
+    (0..n).find(|slot| take(*slot))
+}
+
+/// A file whose time of change is never older than half a minute while this value lives. One at a
+/// time; of two, the second is a mere file.
+#[derive(Debug)]
+pub(crate) struct KeptFresh {
+    file: File,
+}
+
+impl KeptFresh {
+    /// Begins to keep `file` fresh.
+    #[expect(unsafe_code, reason = "the process talks to the kernel about signals")]
+    pub(crate) fn new(file: File) -> Self {
+        let fd = file.as_raw_fd();
+        if FRESH.compare_exchange(-1, fd, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+            let handler = SigHandler::Handler(on_alarm);
+            let action = SigAction::new(handler, SaFlags::SA_RESTART, SigSet::empty());
+            // SAFETY: `on_alarm` only makes calls that are safe in a handler: futimens and alarm.
+            if unsafe { sigaction(Signal::SIGALRM, &action) }.is_ok() {
+                alarm::set(FRESH_FOR);
+            }
+        }
+        Self { file }
+    }
+}
+
+impl Deref for KeptFresh {
+    type Target = File;
+
+    fn deref(&self) -> &File {
+        &self.file
+    }
+}
+
+impl Drop for KeptFresh {
+    fn drop(&mut self) {
+        let fd = self.file.as_raw_fd();
+        // Before the file is closed: its number may then stand for another one.
+        if FRESH.compare_exchange(fd, -1, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+            alarm::cancel();
+        }
+    }
+}
+
+/// Touches the file and comes again.
+#[expect(unsafe_code, reason = "the process talks to the kernel about signals")]
+extern "C" fn on_alarm(_: c_int) {
+    let interrupted = Errno::last_raw();
+    let fd = FRESH.load(Ordering::SeqCst);
+    if fd >= 0 {
+        // SAFETY: the file is open as long as its number stands there; no times means now.
+        unsafe { libc::futimens(fd, ptr::null()) };
+        alarm::set(FRESH_FOR);
+    }
+    Errno::set_raw(interrupted);
 }
 
 impl Drop for PassedOn {

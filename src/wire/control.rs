@@ -275,6 +275,10 @@ pub(crate) struct Placement {
     pub(crate) ssh: Option<SshRoute>,
     /// As in [`LocalPlace::warnings`].
     pub(crate) warnings: Vec<String>,
+    /// Tells this user's jobs there apart, for monitors: the lowest number that is free.
+    pub(crate) slot: u16,
+    /// [`LocalPlace::slot`] of the preprocessing slot.
+    pub(crate) local_slot: u16,
 }
 
 /// How a host is reached by ssh.
@@ -304,6 +308,8 @@ pub(crate) struct LocalPlace {
     pub(crate) listed: bool,
     /// Something to show on the user's terminal, once in its life.
     pub(crate) hint: Option<Hint>,
+    /// Tells this user's jobs here apart, for monitors: the lowest number that is free.
+    pub(crate) slot: u16,
 }
 
 /// One line for the user's terminal; given again until a client says that it was shown.

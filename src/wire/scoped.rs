@@ -81,6 +81,8 @@ mod tests {
             ours: true,
             ssh: None,
             warnings: Vec::new(),
+            slot: 0,
+            local_slot: 0,
         };
         let bytes = codec::encode(&place).unwrap();
         assert_eq!(codec::decode::<Placement>(&bytes).unwrap(), place);

@@ -34,10 +34,15 @@ pub(crate) const PAIRS: [(Whose, Whose); 3] =
     [(Whose::Ours, Whose::Theirs), (Whose::Theirs, Whose::Ours), (Whose::Ours, Whose::Ours)];
 
 impl Whose {
-    fn program(self, name: &str) -> PathBuf {
-        match (self, name) {
-            (Self::Ours, "distcc") if !theirs_only() => env!("CARGO_BIN_EXE_distcc").into(),
-            (Self::Ours, "distccd") if !theirs_only() => env!("CARGO_BIN_EXE_distccd").into(),
+    /// The program of this name.
+    pub(crate) fn program(self, name: &str) -> PathBuf {
+        if self == Self::Theirs || theirs_only() {
+            return on_path(name).expect("looked for by `have`");
+        }
+        match name {
+            "distcc" => env!("CARGO_BIN_EXE_distcc").into(),
+            "distccd" => env!("CARGO_BIN_EXE_distccd").into(),
+            "distccmon-text" => env!("CARGO_BIN_EXE_distccmon-text").into(),
             _ => on_path(name).expect("looked for by `have`"),
         }
     }
@@ -54,7 +59,12 @@ fn on_path(name: &str) -> Option<PathBuf> {
 
 /// True if the original and the compilers are installed; the test ends otherwise.
 pub(crate) fn have_all() -> bool {
-    match ["distcc", "distccd", "gcc", "g++"].iter().find(|name| on_path(name).is_none()) {
+    have(&["distcc", "distccd", "gcc", "g++"])
+}
+
+/// The same of these programs.
+pub(crate) fn have(programs: &[&str]) -> bool {
+    match programs.iter().find(|name| on_path(name).is_none()) {
         None => true,
         Some(name) => {
             skip(&format!("no {name} on PATH"));

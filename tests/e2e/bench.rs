@@ -87,7 +87,8 @@ impl Bench {
         (output, fs::read_to_string(log).unwrap_or_default())
     }
 
-    /// Fails if anything is left in the temporary directory, or beside the sources.
+    /// Fails if anything is left in the temporary directory, beside the sources, or of what
+    /// monitors were told.
     pub(crate) fn assert_tidy(&self) {
         let names = |name: &str| -> Vec<String> {
             fs::read_dir(self.path(name))
@@ -96,6 +97,9 @@ impl Bench {
                 .collect()
         };
         assert_eq!(names("tmp"), [""; 0]);
+        if self.path("distcc/state").exists() {
+            assert_eq!(names("distcc/state"), [""; 0]);
+        }
         assert!(!names("work").iter().any(|name| name.starts_with('.')), "{:?}", names("work"));
     }
 }

@@ -13,6 +13,7 @@ mod differences;
 mod inetd;
 mod interrupted;
 mod lines;
+mod monitor;
 mod native;
 mod readme;
 mod results;

@@ -18,6 +18,7 @@ fn compile_of(line: &str) -> Compile {
     match scan(&argv, Path::new(&argv[0])) {
         Plan::Distribute(compile) => *compile,
         Plan::Local(reason) => panic!("{line}: {reason}"),
+        Plan::Split(commands) => panic!("{line}: {commands:?}"),
     }
 }
 

@@ -1,0 +1,12 @@
+//! The small programs beside client and server: `distccmon-text` (`monitor`), `lsdistcc` (`list`),
+//! `distcc-config` (`config`). None of them starts anything that stays.
+
+pub(crate) mod monitor;
+
+use std::env::consts::ARCH;
+
+/// `--version` of `program`, as the client says its own.
+fn version(program: &str) -> String {
+    let version = env!("CARGO_PKG_VERSION");
+    format!("{program} {version} {ARCH}-linux-gnu\n")
+}
