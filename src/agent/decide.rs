@@ -286,6 +286,7 @@ impl Books {
             compiler: matched.name.clone().into_bytes(),
             ident: Some(matched.ident.clone()).filter(|ident| !ident.is_empty()),
             target: matched.target.clone(),
+            maker: matched.maker.clone(),
             ours: matches!(peer.state, State::Ours(_)),
             ssh: None,
             warnings: Vec::new(),
@@ -299,7 +300,7 @@ impl Books {
         client.place = Some((key, matched.name.clone()));
         client.sent_to.clone_from(&matched.addrs);
         client.protocol = protocol;
-        Some(AgentMessage::Placed(placement))
+        Some(AgentMessage::Placed(Box::new(placement)))
     }
 
     fn grant_local(
@@ -340,7 +341,7 @@ impl Books {
             }
             AgentMessage::Placed(place) => {
                 let warnings = self.due_warnings(now, problems);
-                AgentMessage::Placed(Placement { warnings, ..place })
+                AgentMessage::Placed(Box::new(Placement { warnings, ..*place }))
             }
             other => other,
         }

@@ -66,6 +66,8 @@ pub(super) struct Match {
     pub(super) ident: String,
     /// The target of the compiler here; empty when unknown.
     pub(super) target: String,
+    /// Its family and version; empty when unknown.
+    pub(super) maker: Box<str>,
     /// Where it may be sent to, the best address first.
     pub(super) addrs: Vec<SocketAddr>,
     /// The toolchain there, for people.
@@ -86,6 +88,7 @@ impl Judgement {
             name: String::new(),
             ident: String::new(),
             target: String::new(),
+            maker: Box::default(),
             addrs: Vec::new(),
             toolchain: String::new(),
             reason: "this machine, without the network".to_owned(),
@@ -233,6 +236,7 @@ fn names_this_machine(peer: &Peer, listed: &TcpHost, scene: &Scene) -> bool {
 fn marked(mut judgement: Judgement, local: &Toolchain) -> Judgement {
     if let Judgement::Usable(matched) = &mut judgement {
         matched.target = local.target.to_string();
+        matched.maker = format!("{} {}", local.family, local.version).into();
         if matched.toolchain.is_empty() {
             matched.ident.clone_from(&local.ident);
         }
@@ -303,6 +307,7 @@ fn concluded(judgement: verdict::Judgement, offered: &[Offered]) -> Judgement {
             name,
             ident: at(idx).map_or_else(String::new, |offer| offer.toolchain.ident.clone()),
             target: String::new(),
+            maker: Box::default(),
             addrs,
             toolchain: at(idx).map_or_else(String::new, |offer| offer.toolchain.to_string()),
             reason,

@@ -129,7 +129,7 @@ impl AgentLink {
     pub(super) fn place(&mut self, request: PlaceRequest) -> Result<Grant, AgentError> {
         self.queue(&ClientMessage::Place(request))?;
         match self.answer()? {
-            AgentMessage::Placed(placement) => Ok(Grant::Remote(placement)),
+            AgentMessage::Placed(placement) => Ok(Grant::Remote(*placement)),
             AgentMessage::Local(place) => Ok(Grant::Local(place)),
             _ => Err(AgentError::Garbled),
         }

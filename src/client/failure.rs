@@ -45,6 +45,8 @@ pub(super) enum Failure {
     TooLong(TooLong),
     /// The compiler there reported an error, or died.
     RemoteError { source: PathBuf, host: String, reply: Box<Reply>, said: Vec<u8> },
+    /// It succeeded there, with words that only the compiler here says in full.
+    Words { host: String },
     /// The object cannot be written; the compiler here will say why in its own words.
     Undeliverable { target: PathBuf, error: io::Error },
     /// A defect of ours.
@@ -67,7 +69,7 @@ impl Display for Failure {
             Self::Nowhere(nowhere) => write!(f, "{nowhere}"),
             Self::HostsFailed { host } => write!(f, "no other host is left after {host}"),
             Self::Preprocess(failure) => match failure {
-                PreprocessFailure::Failed { code } => {
+                PreprocessFailure::Failed { code, .. } => {
                     write!(f, "the preprocessor failed, exit code {code}")
                 }
                 PreprocessFailure::Io { during, error } => write!(f, "{during} failed: {error}"),
@@ -81,6 +83,9 @@ impl Display for Failure {
             Self::TooLong(too_long) => write!(f, "{too_long}"),
             Self::RemoteError { host, reply, .. } => {
                 write!(f, "the compiler on {host} ended with {}", reply.status)
+            }
+            Self::Words { host } => {
+                write!(f, "the compiler on {host} had warnings, which are shown in full here")
             }
             Self::Undeliverable { target, error } => {
                 write!(f, "cannot write {}: {error}", target.display())

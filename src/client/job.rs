@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::command::{Compile, Kind, LocalReason, preprocess_argv, server_argv};
+use crate::command::{Compile, Form, Kind, LocalReason, Maker, preprocess_argv, server_argv};
 use crate::fingerprint::ident;
 use crate::monitor::record::Phase;
 use crate::settings::hosts;
@@ -26,9 +26,12 @@ use super::preprocess::{
 use super::remote::{Connection, HostFailure, Reply};
 use super::session::{Session, query, read_hosts, report_problems};
 use super::state::LOCALHOST;
+use super::text::in_form;
+use super::words;
 
 /// Hosts that a job is offered to before it runs here.
 const MAX_HOSTS: usize = 3;
+
 /// Shows what the compiler there said.
 pub(super) fn speak(reply: &Reply) {
     show(&harmless(&reply.stderr));
@@ -139,15 +142,18 @@ impl Job<'_> {
         state.on(&placement.host, placement.slot, Phase::Connect);
         // The preprocessor works while the connection is made.
         let preprocessor = match self.payload {
-            None => self.start_preprocessor().map_err(job_fails)?,
-            Some(_) => None,
+            None if !self.compile.preprocessed => {
+                let form = Form::of(self.compile, self.maker(placement));
+                Some((self.start_preprocessor(&form).map_err(job_fails)?, form))
+            }
+            _ => None,
         };
         let patience = self.session.env.connect_timeout;
         let connection = Connection::open(&placement.addrs, patience, &mut places.watch(placement));
         if self.payload.is_none() {
             state.on(LOCALHOST, placement.local_slot, Phase::Preprocess);
             let payload = match preprocessor {
-                Some(preprocessor) => preprocessor.finish(),
+                Some((preprocessor, form)) => self.text(preprocessor, &form),
                 None => read_preprocessed(&self.compile.source),
             };
             self.payload = Some(payload.map_err(job_fails)?);
@@ -169,18 +175,39 @@ impl Job<'_> {
         Ok((reply, transfer))
     }
 
-    /// None for a source that is preprocessed already.
-    fn start_preprocessor(&self) -> Result<Option<Preprocessor>, PreprocessFailure> {
-        if self.compile.preprocessed {
-            return Ok(None);
+    /// Who made the compiler here.
+    fn maker(&self, placement: &Placement) -> Maker {
+        match &*placement.maker {
+            "" => Maker::of_file(&self.compiler.file()),
+            maker => Maker::of(maker),
         }
-        let command = self.session.command(self.compiler, &preprocess_argv(self.compile));
+    }
+
+    /// The text in the form that was asked for, or, where that does not do, in the plain one.
+    fn text(&self, preprocessor: Preprocessor, form: &Form) -> Result<Payload, PreprocessFailure> {
+        match preprocessor.finish() {
+            Ok(written) => {
+                if let Some(payload) = in_form(written, form, self.compile)? {
+                    return Ok(payload);
+                }
+            }
+            Err(PreprocessFailure::Failed { of_form: true, .. }) => {}
+            Err(failure) => return Err(failure),
+        }
+        self.session.log.debug(format_args!("the source needs its macros expanded here"));
+        let written = self.start_preprocessor(&Form::Plain)?.finish()?;
+        let plain = in_form(written, &Form::Plain, self.compile)?;
+        Ok(plain.expect("every text has a plain form"))
+    }
+
+    fn start_preprocessor(&self, form: &Form) -> Result<Preprocessor, PreprocessFailure> {
+        let command = self.session.command(self.compiler, &preprocess_argv(self.compile, form));
         let place = Workplace {
             dir: &self.session.env.tmpdir,
             keep: self.session.env.save_temps,
             suffix: self.compile.language.preprocessed_suffix(),
         };
-        Preprocessor::start(command, place).map(Some)
+        Preprocessor::start(command, place)
     }
 
     fn request(&self, placement: &Placement, protocol: Protocol) -> Result<Vec<u8>, Failure> {
@@ -188,7 +215,8 @@ impl Job<'_> {
             [] => self.session.compiler_name().as_bytes(),
             name => name,
         };
-        let argv = server_argv(self.compile, name);
+        let form = self.payload.as_ref().map_or(&Form::Plain, |payload| &payload.form);
+        let argv = server_argv(self.compile, name, form);
         if self.session.log.enabled(Level::Info) {
             let words: Vec<_> = argv.iter().map(|word| OsStr::from_bytes(word).into()).collect();
             let (host, words) = (&placement.host, local::shown(&words));
@@ -235,17 +263,27 @@ impl Job<'_> {
         let host = placement.host.clone();
         let source = self.compile.source.display();
         let n_bytes = self.source().len();
-        let said = self.payload.take().unwrap_or_default().said;
+        let payload = self.payload.take().unwrap_or_default();
         if !reply.status.success() {
             let log = self.session.log;
             log.info(format_args!("ERROR: compile {source} on {host} failed: {}", reply.status));
             let source = self.compile.source.clone();
-            return Err(Failure::RemoteError { source, host, reply: Box::new(reply), said });
+            return Err(Failure::RemoteError {
+                source,
+                host,
+                reply: Box::new(reply),
+                said: payload.said,
+            });
+        }
+        let env = self.session.env;
+        let may_compile_here = env.fallback && !env.skip_local_retry;
+        if may_compile_here && !words::are_as_here(&payload, self.compile, &reply) {
+            return Err(Failure::Words { host });
         }
         let target = &self.compile.output.path;
         write_object(target, &reply.object)
             .map_err(|error| Failure::Undeliverable { target: target.clone(), error })?;
-        show(&said);
+        show(&payload.said);
         speak(&reply);
         self.log_success(&host, n_bytes, self.started.elapsed());
         Ok(0)

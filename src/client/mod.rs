@@ -34,6 +34,8 @@ mod start;
 mod state;
 mod static_hosts;
 mod terminal;
+mod text;
 mod watch;
+mod words;
 
 pub use start::main;

@@ -137,6 +137,7 @@ fn conclude(session: &Session<'_>, places: &mut Places<'_>, failure: Failure) ->
         Failure::Nowhere(Nowhere::Localhost)
         | Failure::Preprocess(_)
         | Failure::TooLong(_)
+        | Failure::Words { .. }
         | Failure::Undeliverable { .. } => (Detour::Planned, Weight::Compile),
         Failure::NoHostList
         | Failure::Nowhere(_)

@@ -223,6 +223,7 @@ impl<'a> Places<'a> {
                 compiler: Vec::new(),
                 ident: None,
                 target: String::new(),
+                maker: Box::default(),
                 ours: false,
                 ssh: None,
                 warnings: Vec::new(),

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
+use crate::command::Form;
 use crate::wire::limits::MAX_EXPANDED;
 
 use super::child::{Running, exit_code};
@@ -16,8 +17,19 @@ use super::child::{Running, exit_code};
 pub(super) struct Payload {
     /// The preprocessed source.
     pub(super) source: Vec<u8>,
+    /// Its form.
+    pub(super) form: Form,
     /// What the preprocessor said, not yet shown: shown with the result, or not at all if the
     /// compiler is run here after all and says it again.
+    pub(super) said: Vec<u8>,
+}
+
+/// What a preprocessor left.
+#[derive(Debug)]
+pub(super) struct Written {
+    /// Its output.
+    pub(super) text: Vec<u8>,
+    /// [`Payload::said`].
     pub(super) said: Vec<u8>,
 }
 
@@ -28,6 +40,9 @@ pub(super) enum PreprocessFailure {
     Failed {
         /// Its exit code, as a shell reports it.
         code: u8,
+        /// It complains of `-fdirectives-only`, with which it cannot count (`__COUNTER__` in a
+        /// condition).
+        of_form: bool,
     },
     /// It could not be run, or its output not be kept.
     Io {
@@ -44,6 +59,9 @@ pub(super) enum PreprocessFailure {
         len: u64,
     },
 }
+
+/// What gcc names when the form of the text is not to its liking.
+const COMPLAINT: &[u8] = b"-fdirectives-only";
 
 /// A preprocessor at work.
 #[derive(Debug)]
@@ -81,16 +99,20 @@ impl Preprocessor {
     }
 
     /// Waits for its end and reads what it wrote.
-    pub(super) fn finish(self) -> Result<Payload, PreprocessFailure> {
+    pub(super) fn finish(self) -> Result<Written, PreprocessFailure> {
         let io_error = |during| move |error| PreprocessFailure::Io { during, error };
         let status = self.running.wait().map_err(io_error("waiting for the preprocessor"))?;
-        if !status.success() {
-            return Err(PreprocessFailure::Failed { code: exit_code(status) });
-        }
         let said = self.said.map_or(Ok(Vec::new()), read_back);
         let said = said.map_err(io_error("reading the preprocessor's messages"))?;
-        let source = read_back(self.output).map_err(io_error("reading the preprocessed source"))?;
-        checked(Payload { source, said })
+        if !status.success() {
+            let of_form = said.windows(COMPLAINT.len()).any(|words| words == COMPLAINT);
+            return Err(PreprocessFailure::Failed { code: exit_code(status), of_form });
+        }
+        let text = read_back(self.output).map_err(io_error("reading the preprocessed source"))?;
+        if text.len() > MAX_EXPANDED {
+            return Err(PreprocessFailure::TooLarge { len: text.len() as u64 });
+        }
+        Ok(Written { text, said })
     }
 }
 
@@ -98,17 +120,13 @@ impl Preprocessor {
 pub(super) fn read_preprocessed(source: &Path) -> Result<Payload, PreprocessFailure> {
     let source = fs::read(source)
         .map_err(|error| PreprocessFailure::Io { during: "reading the source", error })?;
-    checked(Payload { source, said: Vec::new() })
-}
-
-fn checked(payload: Payload) -> Result<Payload, PreprocessFailure> {
-    if payload.source.len() > MAX_EXPANDED {
-        return Err(PreprocessFailure::TooLarge { len: payload.source.len() as u64 });
+    if source.len() > MAX_EXPANDED {
+        return Err(PreprocessFailure::TooLarge { len: source.len() as u64 });
     }
-    if makes_assembler_read(&payload.source) {
+    if makes_assembler_read(&source) {
         return Err(PreprocessFailure::ReadsFile);
     }
-    Ok(payload)
+    Ok(Payload { source, said: Vec::new(), form: Form::Plain })
 }
 
 /// A file without a name, which vanishes with its last descriptor however we end.
@@ -150,7 +168,7 @@ const READING: [&[u8]; 2] = [b".incbin", b".include"];
 
 /// True if the assembler may have to read a file: one of the directives anywhere, even in a
 /// comment or a string, since inline assembly is a string.
-fn makes_assembler_read(text: &[u8]) -> bool {
+pub(super) fn makes_assembler_read(text: &[u8]) -> bool {
     READING.iter().any(|directive| contains_word(text, directive))
 }
 
@@ -213,7 +231,7 @@ mod tests {
         }
     }
 
-    fn run(script: &str) -> Result<Payload, PreprocessFailure> {
+    fn run(script: &str) -> Result<Written, PreprocessFailure> {
         let dir = tempfile::tempdir().unwrap();
         let mut command = Command::new("sh");
         command.args(["-c", script]);
@@ -225,8 +243,7 @@ mod tests {
 
     #[test]
     fn yields_what_was_written() {
-        assert_eq!(run("echo int x").unwrap().source, b"int x\n");
-        assert!(matches!(run("echo .incbin"), Err(PreprocessFailure::ReadsFile)));
+        assert_eq!(run("echo int x").unwrap().text, b"int x\n");
     }
 
     #[test]
@@ -234,7 +251,7 @@ mod tests {
         for (script, code) in [("kill -KILL $$", 137), ("echo bad >&2; exit 4", 4)] {
             let failure = run(script).unwrap_err();
             assert!(
-                matches!(failure, PreprocessFailure::Failed { code: found } if found == code),
+                matches!(failure, PreprocessFailure::Failed { code: found, of_form: false } if found == code),
                 "{script}: {failure:?}"
             );
         }

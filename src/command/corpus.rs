@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use super::{Plan, preprocess_argv, scan, server_argv, stock, vet};
+use super::{Form, Maker, Plan, may_read_files, preprocess_argv, scan, server_argv, stock, vet};
 
 /// A project in miniature: a source for every language and an include directory.
 const SOURCES: [(&str, &str); 17] = [
@@ -225,7 +225,10 @@ fn run_in_halves(project: &Project, argv: &[OsString]) -> Result<PathBuf, String
         Plan::Split(_) => return Err(format!("{argv:?}: several sources")),
         Plan::Local(reason) => return Err(format!("{argv:?}: {reason}")),
     };
-    let sent = server_argv(&compile, argv[0].as_bytes());
+    let compiler = Path::new("/usr/bin").join(&argv[0]);
+    let file = compiler.canonicalize().unwrap_or(compiler);
+    let form = Form::of(&compile, Maker::of_file(&file));
+    let sent = server_argv(&compile, argv[0].as_bytes(), &form);
     if let Some(objection) = stock::objection(&sent) {
         return Err(format!("distccd 3.4 would refuse {argv:?}: {objection}"));
     }
@@ -236,7 +239,12 @@ fn run_in_halves(project: &Project, argv: &[OsString]) -> Result<PathBuf, String
         fs::copy(project.dir.path().join(&compile.source), &source).expect("copy");
     } else {
         let file = File::create(&source).expect("preprocessed file");
-        run(&preprocess_argv(&compile), project.dir.path(), file.into())?;
+        run(&preprocess_argv(&compile, &form), project.dir.path(), file.into())?;
+        let written = fs::read(&source).expect("preprocessed text");
+        let text = form.text(&compile, written);
+        let text = text.ok_or_else(|| format!("{argv:?}: the text needs its macros expanded"))?;
+        assert!(form != Form::Directives || !may_read_files(&text));
+        fs::write(&source, text).expect("text");
     }
     let object = server.path().join("job.o");
     run(&admitted.compile_argv(&source, &object), server.path(), Stdio::null())?;

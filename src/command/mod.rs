@@ -2,12 +2,17 @@
 //!
 //! `table` holds the options and `options` finds them; `scan` decides for the client whether a
 //! command may be compiled elsewhere and `rewrite` makes the two commands that this takes; `vet`
-//! is the server's view of the same table. `native` says `-march=native` for other machines;
+//! is the server's view of the same table. `form` says in which form a source travels, with the
+//! help of `comments` and `directives`, of which the server asks the latter, too.
+//! `native` says `-march=native` for other machines;
 //! `several` splits a command with several sources; `wp` reads `-Wp,` and `response` `@file`;
 //! `sources` knows file names. Nothing here opens a file,
 //! reads the environment or logs. All three programs may import it.
 
+mod comments;
 mod depfile;
+mod directives;
+mod form;
 pub(crate) mod native;
 mod options;
 mod reason;
@@ -25,6 +30,9 @@ mod corpus;
 #[cfg(test)]
 mod stock;
 
+pub(crate) use comments::without_comments;
+pub(crate) use directives::may_read_files;
+pub(crate) use form::{Form, Maker, entered_files, hides_macros};
 pub(crate) use reason::{LocalReason, Weight};
 pub(crate) use response::expand;
 pub(crate) use rewrite::{preprocess_argv, server_argv};

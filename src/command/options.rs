@@ -89,6 +89,8 @@ pub(super) enum Dependency {
 pub(super) enum Server {
     /// Given to the compiler.
     Kept,
+    /// Given to the compiler, which then obeys directives in the source: that is looked at first.
+    Directives,
     /// Of no use for a preprocessed source; left out.
     Dropped,
     /// `-o`.

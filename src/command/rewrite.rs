@@ -4,26 +4,29 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 
+use super::form::Form;
 use super::scan::{Compile, Kind};
 use super::sources::name_that_maps_to;
 
 /// The preprocessor's command, which writes to standard output and, where dependencies are
 /// wanted, the dependency file that the compiler would have written.
-pub(crate) fn preprocess_argv(compile: &Compile) -> Vec<OsString> {
-    compile.preprocess.clone()
+pub(crate) fn preprocess_argv(compile: &Compile, form: &Form) -> Vec<OsString> {
+    let option = form.preprocessor_option().map(OsString::from);
+    compile.preprocess.iter().cloned().chain(option).collect()
 }
 
 /// The command to send: options that matter to preprocessed source, every one a single word, and
 /// the source under a name that any server takes for the right language.
-pub(crate) fn server_argv(compile: &Compile, compiler_name: &[u8]) -> Vec<Vec<u8>> {
+pub(crate) fn server_argv(compile: &Compile, compiler_name: &[u8], form: &Form) -> Vec<Vec<u8>> {
     let suffix = compile.language.preprocessed_suffix();
     let mode: &[u8] = match compile.kind {
         Kind::Object => b"-c",
         Kind::Assembly => b"-S",
     };
-    let mut argv = Vec::with_capacity(compile.travels.len() + 5);
+    let mut argv = Vec::with_capacity(compile.travels.len() + 6);
     argv.push(compiler_name.to_vec());
     argv.extend(compile.travels.iter().cloned());
+    argv.extend(form.compiler_option().map(|option| option.as_bytes().to_vec()));
     argv.push(mode.to_vec());
     argv.push(b"-o".to_vec());
     argv.push(compile.output.path.as_os_str().as_bytes().to_vec());
@@ -33,6 +36,7 @@ pub(crate) fn server_argv(compile: &Compile, compiler_name: &[u8]) -> Vec<Vec<u8
 
 #[cfg(test)]
 mod tests {
+    use super::super::form::Maker;
     use super::super::options::Takes;
     use super::super::table::TABLE;
     use super::super::{Plan, native, scan, stock, vet};
@@ -67,7 +71,7 @@ mod tests {
         ];
         for (line, expected) in cases {
             let expected: Vec<OsString> = expected.split(' ').map(Into::into).collect();
-            assert_eq!(preprocess_argv(&compile_of(line)), expected, "{line}");
+            assert_eq!(preprocess_argv(&compile_of(line), &Form::Plain), expected, "{line}");
         }
     }
 
@@ -98,7 +102,7 @@ mod tests {
             ("clang -flto -c a.c", "NAME -flto=full -c -o a.o a.c"),
         ];
         for (line, expected) in cases {
-            let sent = server_argv(&compile_of(line), b"NAME");
+            let sent = server_argv(&compile_of(line), b"NAME", &Form::Plain);
             let sent: Vec<_> = sent.iter().map(|word| String::from_utf8_lossy(word)).collect();
             assert_eq!(sent.join(" "), expected, "{line}");
         }
@@ -148,14 +152,18 @@ mod tests {
                 if native::question(&compile).is_some() {
                     native::answer(&mut compile, vec![b"-march=znver3".to_vec()]);
                 }
-                let sent = server_argv(&compile, compiler.as_bytes());
-                if !compile.only_ours {
-                    let objection = stock::objection(&sent);
-                    prop_assert_eq!(objection, None, "{:?} sent as {:?}", argv, sent);
+                for maker in [Maker::Gcc { major: 12 }, Maker::Clang, Maker::Other] {
+                    let form = Form::of(&compile, maker);
+                    let sent = server_argv(&compile, compiler.as_bytes(), &form);
+                    if !compile.only_ours {
+                        let objection = stock::objection(&sent);
+                        prop_assert_eq!(objection, None, "{:?} sent as {:?}", argv, sent);
+                    }
+                    let admitted = vet(&sent).map_err(|refusal| TestCaseError::fail(refusal.to_string()))?;
+                    prop_assert_eq!(admitted.suffix, compile.language.preprocessed_suffix());
+                    prop_assert_eq!(admitted.kind, compile.kind);
+                    prop_assert_eq!(admitted.obeys_directives, form == Form::Directives);
                 }
-                let admitted = vet(&sent).map_err(|refusal| TestCaseError::fail(refusal.to_string()))?;
-                prop_assert_eq!(admitted.suffix, compile.language.preprocessed_suffix());
-                prop_assert_eq!(admitted.kind, compile.kind);
             }
         }
     }

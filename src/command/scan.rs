@@ -54,6 +54,11 @@ pub(crate) struct Compile {
 }
 
 impl Compile {
+    /// The compiler is clang.
+    pub(crate) fn is_clang(&self) -> bool {
+        self.clang
+    }
+
     /// Notes the directory in which the command runs, so that a debugger finds the sources.
     ///
     /// gcc's preprocessor leaves a line marker with the directory (with `-g`); clang's does not,

@@ -87,10 +87,16 @@ pub(super) const TABLE: &[Row] = &[
     stays(Glued, &["--sysroot=", "-stdlib=", "--stdlib=", "-finput-charset="]),
     local(Nothing, Why::Preprocessing, &["-C", "-CC", "-P", "-traditional"]),
     local(Glued, Why::Preprocessing, &[
-        "-fpreprocessed", "-fno-preprocessed", "-fdirectives-only", "-fno-directives-only",
+        "-fpreprocessed", "-fno-preprocessed", "-fno-directives-only",
         "-fsearch-include-path", "-d",
     ]),
     local(Nothing, Why::Preprocessing, &["-no-integrated-cpp", "-frewrite-includes"]),
+    shapes(
+        Nothing,
+        Client::Local(Why::Preprocessing),
+        Server::Directives,
+        &["-fdirectives-only"],
+    ),
     // The linker's: nothing is linked with -c or -S.
     stays(Either, &["-l", "-L", "-T"]),
     stays(NEXT, &["-Xlinker", "-u", "-z", "-e", "-Tbss", "-Tdata", "-Ttext", "-rpath"]),

@@ -21,6 +21,9 @@ pub(crate) struct Admitted {
     pub(crate) output: Vec<u8>,
     /// What is made.
     pub(crate) kind: Kind,
+    /// The compiler obeys directives in the source, which must be asked first whether it may be
+    /// compiled: [`may_read_files`](super::may_read_files).
+    pub(crate) obeys_directives: bool,
     /// The suffix that the file of the source must have, `.i`.
     pub(crate) suffix: &'static str,
     /// The options that the compiler is given.
@@ -136,6 +139,7 @@ struct Seen<'a> {
     language: Option<&'a [u8]>,
     object: bool,
     assembly: bool,
+    obeys_directives: bool,
     options: Vec<OsString>,
 }
 
@@ -150,6 +154,10 @@ impl<'a> Seen<'a> {
                 self.options.push(OsStr::from_bytes(&known.as_one_word()).to_owned());
             }
             Server::Kept => return Err(Refusal::UnsafeValue(lossy(&known.as_one_word()))),
+            Server::Directives => {
+                self.obeys_directives = true;
+                self.options.push(OsStr::from_bytes(known.word).to_owned());
+            }
             Server::Dropped => {}
             Server::Output => self.outputs.push(value),
             Server::Object => self.object = true,
@@ -185,6 +193,7 @@ impl<'a> Seen<'a> {
             source: source.to_vec(),
             output: output.to_vec(),
             kind: if self.assembly { Kind::Assembly } else { Kind::Object },
+            obeys_directives: self.obeys_directives,
             suffix: kind.language.preprocessed_suffix(),
             options: self.options,
         })
@@ -359,7 +368,6 @@ mod tests {
         let options = [
             // gcc would follow #include in the preprocessed text.
             "-fno-preprocessed",
-            "-fdirectives-only",
             "-fno-directives-only",
             "-fvtv-counts",
             "-fvtv-debug",
@@ -399,6 +407,15 @@ mod tests {
         }
         assert_eq!(vet(&[]), Err(Refusal::Empty));
         assert_eq!(vet(&[Vec::new()]), Err(Refusal::CompilerName(String::new())));
+    }
+
+    #[test]
+    fn says_when_the_source_must_be_looked_at() {
+        assert!(!vet_line("gcc -c a.c -o a.o").unwrap().obeys_directives);
+        let admitted = vet_line("gcc -fdirectives-only -c a.c -o a.o").unwrap();
+        assert!(admitted.obeys_directives);
+        let argv = admitted.compile_argv(Path::new("IN"), Path::new("OUT"));
+        assert_eq!(argv[1], "-fdirectives-only");
     }
 
     proptest! {

@@ -21,7 +21,7 @@ use super::observe::{Event, JobName, JobRecord, JobResult};
 use super::server::{Phase, Programs, Server, reached};
 use super::shield::Shield;
 use super::workspace::JobDir;
-use crate::command::{Admitted, Kind, vet};
+use crate::command::{Admitted, Kind, may_read_files, vet};
 use crate::wire::error::DecodeError;
 use crate::wire::hello::encode_hello_reply;
 use crate::wire::job::Protocol;
@@ -239,6 +239,9 @@ impl ReadyJob {
         if protocol == Protocol::Lzo {
             unpack(dir.path(), &source, server.limits).await?;
         }
+        if admitted.obeys_directives {
+            look_at(dir.path().join(&source)).await?;
+        }
         // Written before the compiler starts, and not by way of the observer: should this process
         // be killed, its log shows what it was at.
         info!(target: "dcc_job_begin", "{name}");
@@ -293,4 +296,17 @@ async fn unpack(dir: &Path, source: &Path, limits: Limits) -> Result<(), JobErro
         fs::remove_file(&packed).map_err(store_error)
     });
     unpacked.await.unwrap_or_else(|error| Err(JobError::Failed(error.to_string())))
+}
+
+/// Refuses a source that could have the compiler read a file of this machine. Like [`unpack`] for
+/// jobs with a slot only.
+async fn look_at(source: PathBuf) -> Result<(), JobError> {
+    let looked = spawn_blocking(move || {
+        let text = fs::read(&source).map_err(|error| JobError::Failed(error.to_string()))?;
+        if may_read_files(&text) {
+            return Err(JobError::Refused("its source may read files of this machine".to_owned()));
+        }
+        Ok(())
+    });
+    looked.await.unwrap_or_else(|error| Err(JobError::Failed(error.to_string())))
 }

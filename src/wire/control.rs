@@ -234,7 +234,7 @@ pub(crate) enum AgentMessage {
         protocol: u16,
     },
     /// The job may go there; a local preprocessing slot is granted with it.
-    Placed(Placement),
+    Placed(Box<Placement>),
     /// The job is to run here; a local slot is granted with it.
     Local(LocalPlace),
     /// One line a host and compiler.
@@ -269,6 +269,8 @@ pub(crate) struct Placement {
     pub(crate) ident: Option<String>,
     /// The target of the local compiler as it prints it, `x86_64-linux-gnu`; empty if unknown.
     pub(crate) target: String,
+    /// Family and version of the local compiler, `gcc 12.2.0`; empty if unknown.
+    pub(crate) maker: Box<str>,
     /// The daemon there is one of ours; false for a stock one and where that is not known.
     pub(crate) ours: bool,
     /// The way there if it is not TCP; `addrs` is empty then.

@@ -247,7 +247,7 @@ impl Farm {
 
     pub(super) fn placement(&mut self, id: ClientId) -> Placement {
         match self.answer(id) {
-            Some(AgentMessage::Placed(placement)) => placement,
+            Some(AgentMessage::Placed(placement)) => *placement,
             other => panic!("not placed: {other:?}"),
         }
     }

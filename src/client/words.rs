@@ -1,0 +1,27 @@
+//! Whose words the user reads: after a success that had something to say, those of a compiler that
+//! had the files before it.
+
+use std::io::{self, IsTerminal};
+
+use crate::command::{Compile, Form};
+
+use super::preprocess::Payload;
+use super::remote::Reply;
+
+/// True if what preprocessor and compiler said of a success is what the compiler here would say.
+pub(super) fn are_as_here(payload: &Payload, compile: &Compile, reply: &Reply) -> bool {
+    let silent_there = reply.stderr.is_empty() && reply.stdout.is_empty();
+    match (payload.said.is_empty(), silent_there) {
+        (true, true) => true,
+        // Words for a terminal have colours, and lines as long as it is wide.
+        (false, true) => !io::stderr().is_terminal(),
+        // clang shows lines of the text itself, where gcc reads the files.
+        (true, false) => {
+            let has_lines = matches!(payload.form, Form::Rewritten { .. })
+                || (compile.preprocessed && compile.is_clang());
+            has_lines && !io::stderr().is_terminal()
+        }
+        // Some of it may be there twice, and in another order.
+        (false, false) => false,
+    }
+}
