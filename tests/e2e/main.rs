@@ -14,5 +14,6 @@ mod inetd;
 mod interrupted;
 mod lines;
 mod native;
+mod outputs;
 mod readme;
 mod results;
