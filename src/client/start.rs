@@ -52,7 +52,7 @@ fn answer(env: &Environment, log: &Log) -> u8 {
             return exit::GENERAL;
         }
         Request::Command(invocation) => {
-            return pipeline::run(&Session { env, log, invocation });
+            return pipeline::run(&Session::new(env, log, invocation));
         }
         Request::Unusable { reason } => {
             eprintln!("distcc: {reason}\nTry `distcc --help' for more information.");

@@ -24,7 +24,7 @@ fn asked(
     let log = Log::open(&LogSettings::default());
     let argv = vec![compiler.path.clone().into_os_string()];
     let invocation = Invocation { argv, search_path: "/bin".into(), trimmed: false };
-    let session = Session { env: &env, log: &log, invocation };
+    let session = Session::new(&env, &log, invocation);
     let starts = dir.join("starts");
     let script = format!("echo >> {}; echo; echo said; exit {code}", starts.display());
     let read = |said: &[u8]| match String::from_utf8_lossy(said).trim() {
