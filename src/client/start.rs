@@ -13,7 +13,6 @@ use super::log::{Log, LogSettings};
 use super::pipeline;
 use super::questions::{Hosts, print, version};
 use super::session::Session;
-use super::state::State;
 
 /// Runs `distcc`, or the compiler whose name it was called by.
 pub fn main() -> ExitCode {
@@ -53,8 +52,7 @@ fn answer(env: &Environment, log: &Log) -> u8 {
             return exit::GENERAL;
         }
         Request::Command(invocation) => {
-            let state = State::new(env.distcc_dir.as_deref());
-            return pipeline::run(&Session { env, log, invocation, state });
+            return pipeline::run(&Session::new(env, log, invocation));
         }
         Request::Unusable { reason } => {
             eprintln!("distcc: {reason}\nTry `distcc --help' for more information.");

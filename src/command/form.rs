@@ -280,6 +280,7 @@ mod tests {
         let argv: Vec<OsString> = line.split(' ').map(Into::into).collect();
         match scan(&argv, Path::new(&argv[0])) {
             Plan::Distribute(compile) => *compile,
+            Plan::Split(commands) => panic!("{line}: {commands:?}"),
             Plan::Local(reason) => panic!("{line}: {reason}"),
         }
     }
