@@ -24,6 +24,7 @@ use super::preprocess::{
 };
 use super::remote::{Connection, HostFailure, Reply};
 use super::session::{Session, query, read_hosts, report_problems};
+use super::ssh;
 
 /// Hosts that a job is offered to before it runs here.
 const MAX_HOSTS: usize = 3;
@@ -124,7 +125,7 @@ fn is_precompiled(header: &Path) -> bool {
     })
 }
 
-impl Job<'_> {
+impl<'a> Job<'a> {
     /// The compiler's result on one host.
     fn run_on(
         &mut self,
@@ -136,8 +137,7 @@ impl Job<'_> {
             None => self.start_preprocessor().map_err(job_fails)?,
             Some(_) => None,
         };
-        let patience = self.session.env.connect_timeout;
-        let connection = Connection::open(&placement.addrs, patience, &mut places.watch(placement));
+        let connection = self.connect(placement, places);
         if self.payload.is_none() {
             let payload = match preprocessor {
                 Some(preprocessor) => preprocessor.finish(),
@@ -158,6 +158,23 @@ impl Job<'_> {
             .map_err(host_fails)?;
         self.check(placement, &reply)?;
         Ok((reply, transfer))
+    }
+
+    fn connect(
+        &self,
+        placement: &Placement,
+        places: &mut Places<'_>,
+    ) -> Result<Connection<'a>, HostFailure> {
+        match &placement.ssh {
+            None => {
+                let patience = self.session.env.connect_timeout;
+                Connection::open(&placement.addrs, patience, &mut places.watch(placement))
+            }
+            Some(route) => {
+                let argv = ssh::argv(&self.session.env.ssh.1, route);
+                Connection::open_ssh(argv, self.session.log)
+            }
+        }
     }
 
     /// None for a source that is preprocessed already.

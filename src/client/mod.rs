@@ -29,6 +29,7 @@ mod questions;
 mod remote;
 mod session;
 mod several;
+mod ssh;
 mod start;
 mod static_hosts;
 mod terminal;
