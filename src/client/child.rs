@@ -4,7 +4,9 @@
 use std::io::{self, IsTerminal};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus};
+use std::time::Duration;
 
+use crate::sys::process;
 use crate::sys::signals::{self, PassedOn, Target};
 
 /// A child that runs. Dropped before its end it is terminated and waited for.
@@ -42,6 +44,20 @@ impl Running {
             })
         })?;
         Ok(Self { child, target, passed_on: Some(passed_on) })
+    }
+
+    /// Its end, if that comes within `patience`.
+    pub(super) fn wait_for(&mut self, patience: Duration) -> io::Result<Option<ExitStatus>> {
+        if let Some(status) = self.child.try_wait()? {
+            self.passed_on = None;
+            return Ok(Some(status));
+        }
+        process::wait_for_end(self.child.id(), patience)?;
+        let ended = self.child.try_wait()?;
+        if ended.is_some() {
+            self.passed_on = None;
+        }
+        Ok(ended)
     }
 
     /// Waits for the end.

@@ -25,6 +25,7 @@ use super::preprocess::{
 };
 use super::remote::{Connection, HostFailure, Reply};
 use super::session::{Session, query, read_hosts, report_problems};
+use super::ssh;
 use super::state::LOCALHOST;
 use super::text::in_form;
 use super::words;
@@ -131,7 +132,7 @@ fn is_precompiled(header: &Path) -> bool {
     })
 }
 
-impl Job<'_> {
+impl<'a> Job<'a> {
     /// The compiler's result on one host.
     fn run_on(
         &mut self,
@@ -148,8 +149,7 @@ impl Job<'_> {
             }
             _ => None,
         };
-        let patience = self.session.env.connect_timeout;
-        let connection = Connection::open(&placement.addrs, patience, &mut places.watch(placement));
+        let connection = self.connect(placement, places);
         if self.payload.is_none() {
             state.on(LOCALHOST, placement.local_slot, Phase::Preprocess);
             let payload = match preprocessor {
@@ -180,6 +180,23 @@ impl Job<'_> {
         match &*placement.maker {
             "" => Maker::of_file(&self.compiler.file()),
             maker => Maker::of(maker),
+        }
+    }
+
+    fn connect(
+        &self,
+        placement: &Placement,
+        places: &mut Places<'_>,
+    ) -> Result<Connection<'a>, HostFailure> {
+        match &placement.ssh {
+            None => {
+                let patience = self.session.env.connect_timeout;
+                Connection::open(&placement.addrs, patience, &mut places.watch(placement))
+            }
+            Some(route) => {
+                let argv = ssh::argv(&self.session.env.ssh.1, route);
+                Connection::open_ssh(argv, self.session.log)
+            }
         }
     }
 

@@ -30,6 +30,7 @@ mod questions;
 mod remote;
 mod session;
 mod several;
+mod ssh;
 mod start;
 mod state;
 mod static_hosts;

@@ -16,13 +16,14 @@ use crate::settings::hosts::{HostEntry, HostList};
 use crate::sys::locks::FileLock;
 use crate::wire::control::{
     CompilerQuery, Hint, HostsText, JobReport, LocalPlace, LocalPurpose, PlaceRequest, Placement,
+    SshRoute,
 };
 
 use super::agent_link::{AgentError, AgentLink, Grant};
 use super::log::Log;
 use super::once;
 use super::session::report_problems;
-use super::static_hosts::{Choice, ChosenHost, SlotFiles, StaticHosts, resolve};
+use super::static_hosts::{Choice, ChosenHost, SlotFiles, StaticHosts};
 use super::terminal;
 use super::watch::Watch;
 
@@ -100,7 +101,7 @@ struct StaticPlaces {
 #[derive(Debug)]
 enum Found {
     /// It can be connected to.
-    Host { host: ChosenHost, addrs: Vec<SocketAddr> },
+    Host { host: ChosenHost, addrs: Vec<SocketAddr>, ssh: Option<SshRoute> },
     /// It has no address.
     NameWithoutAddress { host: ChosenHost, error: io::Error },
 }
@@ -207,25 +208,25 @@ impl<'a> Places<'a> {
         }
         let mut avoid = avoid.to_vec();
         loop {
-            let (host, addrs) = match self.choose(&avoid)? {
-                Found::Host { host, addrs } => (host, addrs),
+            let (host, addrs, ssh) = match self.choose(&avoid)? {
+                Found::Host { host, addrs, ssh } => (host, addrs, ssh),
                 Found::NameWithoutAddress { host, error } => {
-                    self.log.info(format_args!("cannot find {}: {error}", host.host.token));
+                    self.log.info(format_args!("cannot find {}: {error}", host.host.token()));
                     avoid.push(host.idx as u64);
                     continue;
                 }
             };
             let placement = Placement {
                 key: host.idx as u64,
-                host: host.host.token.clone(),
+                host: host.host.token().to_owned(),
                 addrs,
-                protocol: if host.host.options.lzo { 2 } else { 1 },
+                protocol: if host.host.options().lzo { 2 } else { 1 },
                 compiler: Vec::new(),
                 ident: None,
                 target: String::new(),
                 maker: Box::default(),
                 ours: false,
-                ssh: None,
+                ssh,
                 warnings: Vec::new(),
                 slot: host.slot.slot,
                 local_slot: 0,
@@ -271,8 +272,8 @@ impl<'a> Places<'a> {
                 self.local_granted = true;
                 Err(Nowhere::Localhost)
             }
-            Choice::Host(host) => Ok(match resolve(&host.host) {
-                Ok(addrs) => Found::Host { host, addrs },
+            Choice::Host(host) => Ok(match host.host.find() {
+                Ok((addrs, ssh)) => Found::Host { host, addrs, ssh },
                 Err(error) => {
                     let marked = places.hosts.mark_failed(files, &host.host);
                     self.log_if_failed("note the failed host", marked);

@@ -1,9 +1,10 @@
 //! One job on one host: connect, send the request in one piece, read the answer.
 
+use std::ffi::OsString;
 use std::fmt::{self, Display, Formatter};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -18,6 +19,8 @@ use crate::wire::limits::Limits;
 use crate::wire::reply::{ReplyDecoder, ReplyHead, ReplyStep};
 
 use super::connect::connect;
+use super::log::Log;
+use super::ssh::Channel;
 use super::watch::{Interruption, Watch};
 
 /// How long the check may take whether a host that closed is still there.
@@ -67,6 +70,8 @@ pub(super) enum HostFailure {
     Gone,
     /// The agent knows that it no longer answers anybody: why, a lowercase fragment.
     Lost(String),
+    /// ssh says why, a fragment.
+    Ssh(String),
     /// The answer cannot be read.
     Nonsense(DecodeError),
 }
@@ -82,6 +87,7 @@ impl Display for HostFailure {
             Self::Broken { during, error } => write!(f, "{during} failed: {error}"),
             Self::Gone => f.write_str("vanished while it had the job"),
             Self::Lost(reason) => write!(f, "was lost: {reason}"),
+            Self::Ssh(said) => f.write_str(said),
             Self::Nonsense(error) => write!(f, "cannot read the answer: {error}"),
         }
     }
@@ -102,15 +108,24 @@ pub(super) struct Reply {
 
 /// A connection on which nothing has been said.
 #[derive(Debug)]
-pub(super) struct Connection {
-    stream: TcpStream,
-    addr: SocketAddr,
+pub(super) struct Connection<'a> {
+    way: Way<'a>,
     since: Instant,
-    /// How long connecting may take.
-    patience: Duration,
 }
 
-impl Connection {
+/// What a connection is made of.
+#[derive(Debug)]
+enum Way<'a> {
+    Tcp {
+        stream: TcpStream,
+        addr: SocketAddr,
+        /// How long connecting may take.
+        patience: Duration,
+    },
+    Ssh(Box<Channel<'a>>),
+}
+
+impl<'a> Connection<'a> {
     /// Connects to the first of `addrs` that answers. `patience` is how long one of them may take.
     pub(super) fn open(
         addrs: &[SocketAddr],
@@ -118,7 +133,17 @@ impl Connection {
         watch: &mut Watch<'_>,
     ) -> Result<Self, HostFailure> {
         let (stream, addr) = connect(addrs, patience, watch)?;
-        Ok(Self { stream, addr, since: Instant::now(), patience })
+        Ok(Self { way: Way::Tcp { stream, addr, patience }, since: Instant::now() })
+    }
+
+    /// Starts this ssh, which connects while the source is made.
+    pub(super) fn open_ssh(argv: Vec<OsString>, log: &'a Log) -> Result<Self, HostFailure> {
+        Self::over(Channel::open(argv, log))
+    }
+
+    fn over(channel: io::Result<Channel<'a>>) -> Result<Self, HostFailure> {
+        let channel = channel.map_err(|error| HostFailure::Ssh(error.to_string()))?;
+        Ok(Self { way: Way::Ssh(Box::new(channel)), since: Instant::now() })
     }
 
     /// Sends `request` and waits for the answer. `stall` is how long nothing may happen. Tells too
@@ -130,15 +155,32 @@ impl Connection {
         stall: Duration,
         watch: &mut Watch<'_>,
     ) -> Result<(Reply, Transfer), HostFailure> {
-        if self.since.elapsed() > STALE_AFTER || self.has_spoken() {
-            self = Self::open(&[self.addr], self.patience, watch)?;
+        let is_stale = self.since.elapsed() > STALE_AFTER;
+        let has_spoken = self.has_spoken();
+        match &mut self.way {
+            Way::Tcp { addr, patience, .. } if is_stale || has_spoken => {
+                self = Self::open(&[*addr], *patience, watch)?;
+            }
+            // A host that ssh cannot reach it does not reach now either.
+            Way::Ssh(channel) if is_stale => {
+                if !(has_spoken && channel.has_failed()) {
+                    self = Self::over(channel.again())?;
+                }
+            }
+            _ => {}
         }
         let exchanged = self.talk(request, protocol, stall, watch);
-        if matches!(exchanged, Err(HostFailure::Lost(_))) {
-            // What is still in the kernel's hands is not to reach whoever has that address next.
-            let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+        match (&mut self.way, exchanged) {
+            (Way::Tcp { stream, .. }, Err(failure @ HostFailure::Lost(_))) => {
+                // What is still in the kernel's hands is not to reach whoever has that address next.
+                let _ = SockRef::from(&*stream).set_linger(Some(Duration::ZERO));
+                Err(failure)
+            }
+            (Way::Ssh(channel), Err(failure @ (HostFailure::Refused | HostFailure::Gone))) => {
+                Err(channel.explain(failure))
+            }
+            (_, exchanged) => exchanged,
         }
-        exchanged
     }
 
     fn talk(
@@ -148,7 +190,7 @@ impl Connection {
         stall: Duration,
         watch: &mut Watch<'_>,
     ) -> Result<(Reply, Transfer), HostFailure> {
-        let mut talk = Talk { stream: &self.stream, stall, watch };
+        let mut talk = Talk { way: &self.way, stall, watch };
         let sent = talk.send(request)?;
         talk.watch.enter(Phase::Compile);
         let mut decoder = ReplyDecoder::new(protocol, Limits::default());
@@ -168,8 +210,9 @@ impl Connection {
 
     /// A small request says nothing of the network: it fits into what is sent unasked.
     fn transfer(&self, len: usize) -> Transfer {
-        let addr = Some(self.addr);
-        let sending = (len >= MEASURED).then(|| tcp::sending(&self.stream).ok().flatten());
+        let Way::Tcp { stream, addr, .. } = &self.way else { return Transfer::default() };
+        let addr = Some(*addr);
+        let sending = (len >= MEASURED).then(|| tcp::sending(stream).ok().flatten());
         match sending.flatten() {
             None => Transfer { addr, ..Transfer::default() },
             Some(sending) => {
@@ -183,15 +226,39 @@ impl Connection {
     /// True if the host closed or spoke before it was asked: no server does that, but some other
     /// service on a wrong port may, and a server that restarted in between.
     fn has_spoken(&self) -> bool {
-        let mut fds = [PollFd::new(self.stream.as_fd(), PollFlags::POLLIN)];
+        let mut fds = [PollFd::new(self.way.fd(), PollFlags::POLLIN)];
         !matches!(poll(&mut fds, PollTimeout::ZERO), Ok(0))
     }
 
     /// A close without a byte is how a stock server refuses, and also how a killed one ends.
     fn refused_or_gone(&self) -> HostFailure {
-        match TcpStream::connect_timeout(&self.addr, ALIVE_DEADLINE) {
+        let Way::Tcp { addr, .. } = &self.way else { return HostFailure::Refused };
+        match TcpStream::connect_timeout(addr, ALIVE_DEADLINE) {
             Ok(_) => HostFailure::Refused,
             Err(_) => HostFailure::Gone,
+        }
+    }
+}
+
+impl Way<'_> {
+    fn fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp { stream, .. } => stream.as_fd(),
+            Self::Ssh(channel) => channel.fd(),
+        }
+    }
+
+    fn write(&self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp { stream, .. } => (&*stream).write(bytes),
+            Self::Ssh(channel) => channel.stream().write(bytes),
+        }
+    }
+
+    fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp { stream, .. } => (&*stream).read(buffer),
+            Self::Ssh(channel) => channel.stream().read(buffer),
         }
     }
 }
@@ -205,7 +272,7 @@ enum Sent {
 
 /// Request and answer on one connection, which does not block.
 struct Talk<'a, 'w> {
-    stream: &'a TcpStream,
+    way: &'a Way<'a>,
     stall: Duration,
     watch: &'a mut Watch<'w>,
 }
@@ -216,7 +283,7 @@ impl Talk<'_, '_> {
         while !rest.is_empty() {
             // Before the first byte too: the place may have been lost while the source was made.
             self.wait(PollFlags::POLLOUT, SENDING)?;
-            match self.stream.write(rest) {
+            match self.way.write(rest) {
                 Ok(n_written) => rest = &rest[n_written..],
                 Err(error) if is_passing(&error) => {}
                 Err(error) => return Ok(Sent::Part(error)),
@@ -232,7 +299,7 @@ impl Talk<'_, '_> {
         let mut buffer = vec![0; READ_SIZE];
         loop {
             self.wait(PollFlags::POLLIN, WAITING)?;
-            let n_read = match self.stream.read(&mut buffer) {
+            let n_read = match self.way.read(&mut buffer) {
                 Ok(n_read) => n_read,
                 Err(error) if is_passing(&error) => continue,
                 // What a server left unread turns its close into a reset.
@@ -267,7 +334,7 @@ impl Talk<'_, '_> {
         let mut left = self.stall;
         loop {
             let patience = left.min(CHECK_EVERY);
-            let error = match self.watch.wait(&[(self.stream.as_fd(), wanted)], patience) {
+            let error = match self.watch.wait(&[(self.way.fd(), wanted)], patience) {
                 Ok(_) => return Ok(()),
                 Err(Interruption::Recalled(reason)) => return Err(HostFailure::Lost(reason)),
                 Err(Interruption::Late) if left > patience => {
@@ -286,8 +353,10 @@ impl Talk<'_, '_> {
 
     /// Is the other end still there? Costs quick jobs nothing.
     fn check(&self) -> io::Result<()> {
-        tcp::keep_asking(self.stream, CHECK_EVERY)?;
-        match tcp::unanswered(self.stream)? {
+        // ssh ends by itself when its host does not answer.
+        let Way::Tcp { stream, .. } = self.way else { return Ok(()) };
+        tcp::keep_asking(stream, CHECK_EVERY)?;
+        match tcp::unanswered(stream)? {
             0..MAX_UNANSWERED => Ok(()),
             n => Err(io::Error::new(
                 io::ErrorKind::TimedOut,

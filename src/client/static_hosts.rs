@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use crate::settings::hosts::{HostEntry, HostList, TcpHost};
+use crate::settings::hosts::{HostEntry, HostList, HostOptions, SshHost, TcpHost};
 use crate::sys::cores;
 use crate::sys::locks::{FileLock, try_lock};
+use crate::wire::control::SshRoute;
 
 /// Local compiles at once where the host list does not say (`--localslots`).
 const DEFAULT_LOCAL_COMPILES: u16 = 4;
@@ -84,14 +85,64 @@ impl SlotFiles {
         }
     }
 
-    fn backoff_file(&self, host: &TcpHost) -> PathBuf {
+    fn backoff_file(&self, host: &Remote) -> PathBuf {
         self.dir.join(format!("backoff_{}_0", name_of(host)))
     }
 }
 
-/// `tcp_<host>_<port>`
-fn name_of(host: &TcpHost) -> String {
-    format!("tcp_{}_{}", host.host, host.port)
+/// `tcp_<host>_<port>`, `ssh_<host>`
+fn name_of(host: &Remote) -> String {
+    match host {
+        Remote::Tcp(host) => format!("tcp_{}_{}", host.host, host.port),
+        Remote::Ssh(host) => format!("ssh_{}", host.host),
+    }
+}
+
+/// A host of the list that is not this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Remote {
+    Tcp(TcpHost),
+    Ssh(SshHost),
+}
+
+impl Remote {
+    fn of(entry: &HostEntry) -> Option<Self> {
+        match entry {
+            HostEntry::Tcp(host) => Some(Self::Tcp(host.clone())),
+            HostEntry::Ssh(host) => Some(Self::Ssh(host.clone())),
+            HostEntry::Localhost { .. } | HostEntry::Zeroconf => None,
+        }
+    }
+
+    /// As written, for messages.
+    pub(super) fn token(&self) -> &str {
+        match self {
+            Self::Tcp(host) => &host.token,
+            Self::Ssh(host) => &host.token,
+        }
+    }
+
+    pub(super) fn options(&self) -> HostOptions {
+        match self {
+            Self::Tcp(host) => host.options,
+            Self::Ssh(host) => host.options,
+        }
+    }
+
+    /// Where it is: its addresses, in the order in which the system's resolver has them, or the way
+    /// by ssh, whose configuration knows it.
+    pub(super) fn find(&self) -> io::Result<(Vec<SocketAddr>, Option<SshRoute>)> {
+        match self {
+            Self::Tcp(host) => {
+                let found = (host.host.as_str(), host.port).to_socket_addrs()?;
+                Ok((found.collect(), None))
+            }
+            Self::Ssh(SshHost { user, host, command, .. }) => {
+                let (user, host, command) = (user.clone(), host.clone(), command.clone());
+                Ok((Vec::new(), Some(SshRoute { user, host, command, control_path: None })))
+            }
+        }
+    }
 }
 
 /// A host that a job may go to, and its slot.
@@ -100,7 +151,7 @@ pub(super) struct ChosenHost {
     /// Position in the host list.
     pub(super) idx: usize,
     /// Where it is.
-    pub(super) host: TcpHost,
+    pub(super) host: Remote,
     /// Held as long as the job runs.
     pub(super) slot: FileLock,
 }
@@ -127,12 +178,13 @@ pub(super) struct StaticHosts {
 }
 
 impl StaticHosts {
-    /// Hosts that can be used without an agent and without ssh. `seed` is for `--randomize`.
+    /// Hosts that can be used without an agent. `seed` is for `--randomize`.
     pub(super) fn new(list: &HostList, backoff: Duration, seed: u64) -> Self {
         let usable = |entry: &HostEntry| match entry {
             HostEntry::Localhost { slots } => *slots > 0,
             HostEntry::Tcp(host) => host.slots > 0 && !host.options.down && !host.options.auth,
-            HostEntry::Ssh(_) | HostEntry::Zeroconf => false,
+            HostEntry::Ssh(host) => host.slots > 0 && !host.options.down,
+            HostEntry::Zeroconf => false,
         };
         let mut entries: Vec<_> =
             list.entries.iter().cloned().enumerate().filter(|(_, entry)| usable(entry)).collect();
@@ -168,11 +220,11 @@ impl StaticHosts {
     }
 
     fn in_backoff(&self, slots: &SlotFiles, entry: &HostEntry) -> bool {
-        let HostEntry::Tcp(host) = entry else { return false };
+        let Some(host) = Remote::of(entry) else { return false };
         if self.backoff.is_zero() {
             return false;
         }
-        let marked = fs::metadata(slots.backoff_file(host)).and_then(|file| file.modified());
+        let marked = fs::metadata(slots.backoff_file(&host)).and_then(|file| file.modified());
         // A time in the future is a clock that was set back, and no reason to wait for it.
         marked.is_ok_and(|marked| {
             SystemTime::now().duration_since(marked).is_ok_and(|age| age < self.backoff)
@@ -180,7 +232,7 @@ impl StaticHosts {
     }
 
     /// Notes that `host` failed.
-    pub(super) fn mark_failed(&self, slots: &SlotFiles, host: &TcpHost) -> io::Result<()> {
+    pub(super) fn mark_failed(&self, slots: &SlotFiles, host: &Remote) -> io::Result<()> {
         if self.backoff.is_zero() {
             return Ok(());
         }
@@ -188,7 +240,7 @@ impl StaticHosts {
     }
 
     /// Notes that `host` did its job.
-    pub(super) fn mark_good(&self, slots: &SlotFiles, host: &TcpHost) -> io::Result<()> {
+    pub(super) fn mark_good(&self, slots: &SlotFiles, host: &Remote) -> io::Result<()> {
         match fs::remove_file(slots.backoff_file(host)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
@@ -197,11 +249,11 @@ impl StaticHosts {
 }
 
 fn take(slots: &SlotFiles, idx: usize, entry: &HostEntry, slot: u16) -> io::Result<Option<Choice>> {
-    Ok(match entry {
-        HostEntry::Tcp(host) => slots
-            .try_slot("cpu", &name_of(host), slot)?
-            .map(|lock| Choice::Host(ChosenHost { idx, host: host.clone(), slot: lock })),
-        _ => slots.try_slot("cpu", "localhost", slot)?.map(|slot| Choice::Localhost { slot }),
+    Ok(match Remote::of(entry) {
+        Some(host) => slots
+            .try_slot("cpu", &name_of(&host), slot)?
+            .map(|lock| Choice::Host(ChosenHost { idx, host, slot: lock })),
+        None => slots.try_slot("cpu", "localhost", slot)?.map(|slot| Choice::Localhost { slot }),
     })
 }
 
@@ -210,13 +262,9 @@ fn slots_of(entry: &HostEntry) -> u16 {
         // However many are listed, no more local jobs than cores.
         HostEntry::Localhost { slots } => (*slots).min(cores::usable()),
         HostEntry::Tcp(host) => host.slots,
-        HostEntry::Ssh(_) | HostEntry::Zeroconf => 0,
+        HostEntry::Ssh(host) => host.slots,
+        HostEntry::Zeroconf => 0,
     }
-}
-
-/// The addresses of `host`, in the order in which the system's resolver has them.
-pub(super) fn resolve(host: &TcpHost) -> io::Result<Vec<SocketAddr>> {
-    Ok((host.host.as_str(), host.port).to_socket_addrs()?.collect())
 }
 
 /// Fisher-Yates with a xorshift generator: neighbouring seeds (process ids) must not give
@@ -234,7 +282,7 @@ fn shuffle<T>(items: &mut [T], seed: u64) {
 
 #[cfg(test)]
 mod tests {
-    use crate::settings::hosts::HostOptions;
+    use crate::settings::hosts::{self, HostOptions};
 
     use super::*;
 
@@ -277,15 +325,29 @@ mod tests {
     }
 
     #[test]
+    fn hosts_by_ssh_have_the_originals_files_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let slots = slot_files(&dir);
+        let parsed = hosts::parse("me@h/2:/opt/distccd,lzo");
+        let chosen = chosen(
+            StaticHosts::new(&parsed, Duration::from_secs(60), 0).choose(&slots, &[]).unwrap(),
+        );
+        assert!(dir.path().join("lock/cpu_ssh_h_0").exists());
+        let (addrs, route) = chosen.host.find().unwrap();
+        assert!(addrs.is_empty() && chosen.host.options().lzo);
+        assert_eq!(route.unwrap().command.as_deref(), Some("/opt/distccd"));
+    }
+
+    #[test]
     fn a_failed_host_is_left_out_until_it_is_forgiven() {
         let dir = tempfile::tempdir().unwrap();
         let slots = slot_files(&dir);
         let hosts =
             StaticHosts::new(&list(vec![tcp("a", 1), tcp("b", 1)]), Duration::from_secs(60), 0);
         let first = chosen(hosts.choose(&slots, &[]).unwrap());
-        assert_eq!(first.host.host, "a");
+        assert_eq!(first.host.token(), "a");
         hosts.mark_failed(&slots, &first.host).unwrap();
-        assert_eq!(chosen(hosts.choose(&slots, &[]).unwrap()).host.host, "b");
+        assert_eq!(chosen(hosts.choose(&slots, &[]).unwrap()).host.token(), "b");
         assert!(matches!(hosts.choose(&slots, &[1]).unwrap(), Choice::Nowhere));
         hosts.mark_good(&slots, &first.host).unwrap();
         let host = first.host.clone();

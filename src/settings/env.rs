@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::hosts::DEFAULT_BACKOFF;
+use super::ssh::{self, SshProgram};
 
 /// Without progress for so long an exchange with a host has failed, `DISTCC_IO_TIMEOUT`.
 const DEFAULT_IO_TIMEOUT: Duration = Duration::from_secs(300);
@@ -49,6 +50,10 @@ pub(crate) struct Environment {
     pub(crate) backoff_period: Duration,
     /// `DISTCC_PAUSE_TIME_MSEC`, in milliseconds.
     pub(crate) pause: Duration,
+    /// `DISTCC_SSH`, as it is and as it is understood.
+    pub(crate) ssh: (Option<String>, SshProgram),
+    /// `SSH_AUTH_SOCK`: where ssh finds the user's unlocked keys.
+    pub(crate) ssh_auth_sock: Option<PathBuf>,
     /// `DISTCC_SAVE_TEMPS=1`.
     pub(crate) save_temps: bool,
     /// False with `DISTCC_NATIVE=local`: what is for this processor is compiled here.
@@ -120,6 +125,8 @@ impl Environment {
             pause: reader
                 .number("DISTCC_PAUSE_TIME_MSEC", "a number of milliseconds, 0 or more")
                 .map_or(DEFAULT_PAUSE, |millis: u32| Duration::from_millis(millis.into())),
+            ssh: reader.ssh(),
+            ssh_auth_sock: reader.path("SSH_AUTH_SOCK"),
             save_temps: reader.flag("DISTCC_SAVE_TEMPS", false),
             native_travels: reader.native_travels(),
             rewrite_names: ["DISTCC_NO_REWRITE_CROSS", "DISTCC_NO_CROSS_REWRITE"]
@@ -220,6 +227,18 @@ impl<F: Fn(&str) -> Option<OsString>> Reader<F> {
             self.report("DISTCC_NATIVE", &value, "local, or nothing");
         }
         value != "local"
+    }
+
+    fn ssh(&mut self) -> (Option<String>, SshProgram) {
+        let name = "DISTCC_SSH";
+        let Some(value) = (self.lookup)(name) else { return (None, SshProgram::default()) };
+        match value.to_str().and_then(|said| Some((said.to_owned(), SshProgram::parse(said)?))) {
+            Some((said, program)) => (Some(said), program),
+            None => {
+                self.report(name, &value, ssh::EXPECTED);
+                (None, SshProgram::default())
+            }
+        }
     }
 
     fn may_start_agent(&mut self) -> bool {

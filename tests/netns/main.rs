@@ -34,6 +34,7 @@ mod policy_farm;
 mod processes;
 mod project;
 mod scenarios;
+mod ssh;
 mod stock_clients;
 mod stock_restarts;
 mod stock_servers;
