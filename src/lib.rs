@@ -40,6 +40,12 @@ mod policy;
 
 pub use client::main as client_main;
 
+/// Runs `lsdistcc`.
+#[must_use]
+pub fn lsdistcc_main() -> std::process::ExitCode {
+    tools::list::main()
+}
+
 /// Runs `distccmon-text`.
 #[must_use]
 pub fn distccmon_text_main() -> std::process::ExitCode {

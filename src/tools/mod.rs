@@ -1,6 +1,7 @@
 //! The small programs beside client and server: `distccmon-text` (`monitor`), `lsdistcc` (`list`),
 //! `distcc-config` (`config`). None of them starts anything that stays.
 
+pub(crate) mod list;
 pub(crate) mod monitor;
 
 use std::env::consts::ARCH;

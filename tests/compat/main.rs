@@ -4,6 +4,7 @@
 #[path = "../common/skip.rs"]
 mod skip;
 
+mod lists;
 mod monitors;
 mod pairs;
 mod programs;

@@ -42,6 +42,7 @@ impl Whose {
         match name {
             "distcc" => env!("CARGO_BIN_EXE_distcc").into(),
             "distccd" => env!("CARGO_BIN_EXE_distccd").into(),
+            "lsdistcc" => env!("CARGO_BIN_EXE_lsdistcc").into(),
             "distccmon-text" => env!("CARGO_BIN_EXE_distccmon-text").into(),
             _ => on_path(name).expect("looked for by `have`"),
         }
@@ -141,6 +142,11 @@ impl Server {
     /// How a host list names it, with `options` behind.
     pub(crate) fn host(&self, options: &str) -> String {
         format!("{}{options}", self.addr)
+    }
+
+    /// Where it listens.
+    pub(crate) fn port(&self) -> u16 {
+        self.addr.port()
     }
 
     /// The line that sums up the next compile of `source`. Others are passed by: an agent of ours
