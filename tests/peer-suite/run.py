@@ -113,7 +113,7 @@ class Bench:
         output = self.as_user(command, home, extra).stdout
         (home / "output").write_text(output)
         # What is told of a case, up to the next one; background programs print into it.
-        told = dict(re.findall(r"^(\w+)_Case  *((?:.|\n)*?)(?=^\w+_Case  |\Z)", output, re.M))
+        told = dict(re.findall(r"^(\w+)_Case +((?:.|\n)*?)(?=^\w+_Case +|\Z)", output, re.M))
         return {
             name: (word(told.get(name, "")), remote_compiles(home / f"_testtmp/{name}_Case"))
             for name in cases
