@@ -34,7 +34,7 @@ pub(crate) const PAIRS: [(Whose, Whose); 3] =
     [(Whose::Ours, Whose::Theirs), (Whose::Theirs, Whose::Ours), (Whose::Ours, Whose::Ours)];
 
 impl Whose {
-    fn program(self, name: &str) -> PathBuf {
+    pub(crate) fn program(self, name: &str) -> PathBuf {
         match (self, name) {
             (Self::Ours, "distcc") if !theirs_only() => env!("CARGO_BIN_EXE_distcc").into(),
             (Self::Ours, "distccd") if !theirs_only() => env!("CARGO_BIN_EXE_distccd").into(),
@@ -47,7 +47,7 @@ fn theirs_only() -> bool {
     env::var_os("UNDER_TEST").is_some_and(|whose| whose == "theirs")
 }
 
-fn on_path(name: &str) -> Option<PathBuf> {
+pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
     env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file())
 }
