@@ -38,13 +38,11 @@ pub(super) struct Case {
     pub(super) compilers: &'static [&'static str],
     pub(super) place: Where,
     pub(super) call: Call,
-    /// The compiler prints times or addresses, so that digits are not compared.
-    pub(super) figures: bool,
 }
 
 /// One job on a host.
 pub(super) const fn remote(script: &'static str) -> Case {
-    Case { script, compilers: ALL, place: Where::Remote(1), call: Call::Explicit, figures: false }
+    Case { script, compilers: ALL, place: Where::Remote(1), call: Call::Explicit }
 }
 
 /// Done here.
@@ -68,9 +66,5 @@ impl Case {
 
     pub(super) const fn by(self, call: Call) -> Self {
         Self { call, ..self }
-    }
-
-    pub(super) const fn without_figures(self) -> Self {
-        Self { figures: true, ..self }
     }
 }

@@ -100,7 +100,7 @@ impl Desk {
             .stdin(Stdio::null());
         self.let_in(&mut command, case, compiler, column, &place);
         let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
-        let words = |bytes: &[u8]| comparable(bytes, &temp, case.figures);
+        let words = |bytes: &[u8]| comparable(bytes, &temp);
         let left = snapshot::files(&temp).into_keys().collect();
         let found = Snapshot {
             code: output.status.code(),
@@ -190,8 +190,8 @@ fn processes_of(path: &Path) -> BTreeSet<String> {
         .collect()
 }
 
-/// Text without the names of temporary files, which are never the same, and on demand figures.
-fn comparable(bytes: &[u8], temp: &Path, figures: bool) -> Vec<u8> {
+/// Text without the names of temporary files, which are never the same.
+fn comparable(bytes: &[u8], temp: &Path) -> Vec<u8> {
     let temp = format!("{}/", temp.display()).into_bytes();
     let mut text = Vec::with_capacity(bytes.len());
     let mut rest = bytes;
@@ -205,10 +205,6 @@ fn comparable(bytes: &[u8], temp: &Path, figures: bool) -> Vec<u8> {
             text.push(rest[0]);
             rest = &rest[1..];
         }
-    }
-    if figures {
-        // A column of figures is as wide as they are.
-        text.retain(|byte| !byte.is_ascii_digit() && !b" .()%kMG".contains(byte));
     }
     text
 }

@@ -38,6 +38,7 @@ pub(super) const SOURCES: &[(&str, &str)] = &[
         "embedded.c",
         "__asm__(\".globl there\\nthere: .long 7\");\nint embedded(void) { return 7; }\n",
     ),
+    ("narrow.c", "const char *narrow(void) { return \"\u{fc}ber\"; }\n"),
     ("wide.c", "const char *wide(void) { return \"\u{fc}ber \u{2192}\"; }\n"),
 ];
 

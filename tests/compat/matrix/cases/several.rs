@@ -40,7 +40,7 @@ pub(super) const CASES: &[Case] = &[
     ),
     local("$CC -E a.c c.c"),
     local("$CC -MM a.c c.c"),
-    anywhere("$CC -c c.c own.h"),
+    anywhere("$CC -c c.c own.h && rm *.gch"),
     anywhere("$CC -c c.c empty.c note.c"),
     anywhere("$CC -Werror -Wall -c warn.c c.c"),
     local("$CC -fstack-usage -c a.c c.c"),

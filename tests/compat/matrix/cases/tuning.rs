@@ -32,7 +32,7 @@ pub(super) const CASES: &[Case] = &[
     remote("$CC -O2 -c embedded.c"),
     remote("$CC -O2 -fverbose-asm -S math.c"),
     remote("$CC -O2 -masm=intel -S math.c"),
-    remote("$CC -fexec-charset=ISO-8859-1 -c wide.c").on(GNU),
+    remote("$CC -fexec-charset=ISO-8859-1 -c narrow.c").on(GNU),
     remote("$CC -finput-charset=UTF-8 -c wide.c"),
     remote("$CC -finstrument-functions -c a.c"),
     remote("$CC -fpatchable-function-entry=2 -c a.c"),
