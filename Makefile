@@ -29,6 +29,9 @@ peer-suite: build ## the original's own suite, from a checkout of its repository
 	@.ci/deps $(or $(TARGET),target)/tools peer-suite
 	@python3 tests/peer-suite/run.py --suite '$(SUITE)' --ours $(or $(TARGET),target)/release
 
+matrix: ## some 500 command lines by four compilers, alone, with the original and with ours; the table in target/matrix.txt
+	LONG=1 MATRIX_TABLE=$(TARGET)/matrix.txt $(CARGO) nextest run --profile long --test compat --success-output immediate matrix
+
 compare: ## how the installed original fares where machines come, go and move: its times
 	COMPARE=1 LONG=1 $(CARGO) nextest run --profile long --test netns --success-output immediate scenarios
 

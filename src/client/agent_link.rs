@@ -262,6 +262,10 @@ fn start_agent(search_path: &OsStr) -> Result<(), AgentError> {
         .env_remove("MFLAGS")
         .env_remove("MAKELEVEL")
         .env_remove("_DISTCC_SAFEGUARD")
+        // A build may have a temporary directory of its own, which the agent outlives.
+        .env_remove("TMPDIR")
+        .env_remove("TMP")
+        .env_remove("TEMP")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -53,7 +53,7 @@ fn theirs_only() -> bool {
     env::var_os("UNDER_TEST").is_some_and(|whose| whose == "theirs")
 }
 
-fn on_path(name: &str) -> Option<PathBuf> {
+pub(crate) fn on_path(name: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
     env::split_paths(&path).map(|dir| dir.join(name)).find(|file| file.is_file())
 }
