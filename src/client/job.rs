@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::command::{Compile, Form, Kind, LocalReason, Maker, preprocess_argv, server_argv};
-use crate::fingerprint::ident;
+use crate::fingerprint::{ident, machine};
 use crate::monitor::record::Phase;
 use crate::settings::hosts;
 use crate::wire::control::{JobReport, Placement, Transfer};
@@ -240,21 +240,33 @@ impl Job<'_> {
         }
     }
 
-    /// An object must carry the name of the compiler that was asked for.
+    /// An object must be for the machine that it is wanted for, and carry the name of the compiler
+    /// that was asked for.
     fn check(&self, placement: &Placement, reply: &Reply) -> Result<(), Mishap> {
-        let Some(expected) = &placement.ident else { return Ok(()) };
-        if !is_marked(self.compile) || !reply.status.success() {
+        if self.compile.kind != Kind::Object || !reply.status.success() {
             return Ok(());
         }
+        let (source, host) = (self.compile.source.display(), &placement.host);
+        let discarded = |found: &str, wanted: &str| {
+            self.session.log.detour(format_args!(
+                "discarded the object of {source} from {host}: it is {found}, not {wanted}"
+            ));
+        };
+        let target = &placement.target;
+        if let Err(foreign) = machine::check(target, self.compile.options(), &reply.object) {
+            let found = foreign.to_string();
+            discarded(&found, &format!("for {target}"));
+            return Err(Mishap::Host(JobReport::WrongMachine { found }));
+        }
+        let Some(expected) = placement.ident.as_ref().filter(|_| is_marked(self.compile)) else {
+            return Ok(());
+        };
         let found = match ident::comments(&reply.object) {
             Ok(comments) if comments.contains(expected) => return Ok(()),
             Ok(comments) => comments.join("; "),
             Err(error) => error.to_string(),
         };
-        let (source, host) = (self.compile.source.display(), &placement.host);
-        self.session.log.detour(format_args!(
-            "discarded the object of {source} from {host}: it is from '{found}', not '{expected}'"
-        ));
+        discarded(&format!("from '{found}'"), &format!("'{expected}'"));
         Err(Mishap::Host(JobReport::WrongCompiler { found }))
     }
 
