@@ -272,7 +272,9 @@ impl Books {
                 peer.speed.ran(transfer, protocol, &self.scene.network_names());
             }
             JobReport::HostFailed { .. } | JobReport::Refused => peer.speed.failed(protocol),
-            JobReport::WrongCompiler { .. } | JobReport::Abandoned => {}
+            JobReport::WrongCompiler { .. }
+            | JobReport::WrongMachine { .. }
+            | JobReport::Abandoned => {}
         }
     }
 
@@ -288,7 +290,10 @@ impl Books {
             JobReport::HostFailed { .. } if peer.is_silent() => return,
             JobReport::HostFailed { reason } => peer.broke_a_job(now, reason),
             JobReport::Refused => peer.refused(now, name),
-            JobReport::WrongCompiler { found } => peer.made_wrong_object(name, found),
+            JobReport::WrongCompiler { found } => {
+                peer.made_wrong_object(name, format!("marked \"{found}\""));
+            }
+            JobReport::WrongMachine { found } => peer.made_wrong_object(name, found),
         }
         self.ask(now, key);
     }

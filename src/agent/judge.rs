@@ -328,7 +328,7 @@ fn distrusted(peer: &Peer, judgement: Judgement) -> Judgement {
         Judgement::Usable(matched) => match peer.distrust(&matched.name) {
             Some(found) => Judgement::Excluded {
                 toolchain: matched.toolchain.clone(),
-                reason: format!("its {} made objects marked \"{found}\"", matched.name),
+                reason: format!("its {} made objects {found}", matched.name),
             },
             None => judgement,
         },

@@ -408,7 +408,7 @@ impl Peer {
         }
     }
 
-    /// What its objects carried instead, if this name is no longer trusted.
+    /// What its objects were instead, if this name is no longer trusted.
     pub(super) fn distrust(&self, name: &str) -> Option<&str> {
         if !self.distrusted.contains(name) {
             return None;

@@ -14,7 +14,6 @@ use std::process::{self, Stdio};
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
-use crate::fingerprint::ident;
 use crate::sys::locks;
 
 use super::child::{Running, exit_code};
@@ -67,16 +66,13 @@ pub(super) fn ask(
     answer
 }
 
-/// The file that remembers the answer, and what must stand in it. None for a script, which may run
-/// another compiler tomorrow.
+/// The file that remembers the answer, and what must stand in it; none where nothing may be.
 fn memory(
     session: &Session<'_>,
     compiler: &Compiler,
     question: &Question<'_>,
 ) -> Option<(PathBuf, String)> {
-    let mut magic = [0; 4];
-    File::open(&compiler.path).and_then(|mut file| file.read_exact(&mut magic)).ok()?;
-    if !ident::is_elf(&magic) || compiler.stands_in() {
+    if !compiler.is_program() {
         return None;
     }
     let file = fs::metadata(&compiler.path).ok()?;

@@ -2,7 +2,8 @@
 
 use std::env;
 use std::ffi::{OsStr, OsString};
-use std::fs;
+use std::fs::{self, File};
+use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
@@ -12,6 +13,7 @@ use std::process::Command;
 use nix::unistd::{AccessFlags, access};
 
 use crate::base::stand_in::stand_in;
+use crate::fingerprint::ident;
 
 /// The file that is run for a command, and what it is called then.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,9 +60,12 @@ impl Compiler {
         }
     }
 
-    /// It is ccache or the like, which finds the compiler itself.
-    pub(super) fn stands_in(&self) -> bool {
-        is_masquerade(&self.path)
+    /// The file is the compiler itself: no script, and not ccache or the like, which may run
+    /// another compiler tomorrow.
+    pub(super) fn is_program(&self) -> bool {
+        let mut magic = [0; 4];
+        let read = File::open(&self.path).and_then(|mut file| file.read_exact(&mut magic));
+        read.is_ok() && ident::is_elf(&magic) && !is_masquerade(&self.path)
     }
 
     /// A command that runs this compiler with `argv`, whose first word is the name as typed.

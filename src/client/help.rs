@@ -45,6 +45,7 @@ const VARIABLES: &[Entry] = &[
     ("UNCACHED_ERR_FD", "write messages to this descriptor (set by ccache)"),
     ("DISTCC_FALLBACK", "0: fail where a job cannot be distributed, do not compile it here"),
     ("DISTCC_SKIP_LOCAL_RETRY", "if set, a compiler's error elsewhere is not checked here"),
+    ("DISTCC_NO_REWRITE_CROSS", "if set, hosts are asked for the compiler as typed, without agent"),
     ("DISTCC_NATIVE", "local: compile here what is for the processor here (-march=native)"),
     ("DISTCC_IO_TIMEOUT", "seconds without any progress until a host is given up (300)"),
     ("DISTCC_CONNECT_TIMEOUT", "seconds for which one address of a host is waited for (4)"),

@@ -1,5 +1,6 @@
 //! The way of one job: a place, the preprocessed source, the exchange, the object.
 
+use std::cell::OnceCell;
 use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -7,7 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::command::{Compile, Form, Kind, LocalReason, Maker, preprocess_argv, server_argv};
-use crate::fingerprint::ident;
+use crate::fingerprint::{ident, machine};
 use crate::monitor::record::Phase;
 use crate::settings::hosts;
 use crate::wire::control::{JobReport, Placement, Transfer};
@@ -19,6 +20,7 @@ use super::deliver::{Writer, harmless, write_object};
 use super::failure::Failure;
 use super::local;
 use super::log::Level;
+use super::naming::Asked;
 use super::place::{Nowhere, Places, Wanted};
 use super::preprocess::{
     Payload, PreprocessFailure, Preprocessor, Workplace, read_preprocessed, show,
@@ -50,6 +52,8 @@ struct Job<'a> {
     stall: Duration,
     started: Instant,
     payload: Option<Payload>,
+    /// What hosts are asked for where no agent says it.
+    asked: OnceCell<Asked>,
 }
 
 /// Why one host did not bring a result.
@@ -92,7 +96,15 @@ pub(super) fn distribute(
         only_ours: compile.only_ours,
     };
     let started = Instant::now();
-    let mut job = Job { session, compile, compiler: &compiler, stall, started, payload: None };
+    let mut job = Job {
+        session,
+        compile,
+        compiler: &compiler,
+        stall,
+        started,
+        payload: None,
+        asked: OnceCell::new(),
+    };
     let mut avoid = Vec::new();
     let mut last_host = String::new();
     session.state.about(compile.source.as_os_str());
@@ -228,12 +240,7 @@ impl<'a> Job<'a> {
     }
 
     fn request(&self, placement: &Placement, protocol: Protocol) -> Result<Vec<u8>, Failure> {
-        let name = match placement.compiler.as_slice() {
-            [] => self.session.compiler_name().as_bytes(),
-            name => name,
-        };
-        let form = self.payload.as_ref().map_or(&Form::Plain, |payload| &payload.form);
-        let argv = server_argv(self.compile, name, form);
+        let argv = self.argv(placement);
         if self.session.log.enabled(Level::Info) {
             let words: Vec<_> = argv.iter().map(|word| OsStr::from_bytes(word).into()).collect();
             let (host, words) = (&placement.host, local::shown(&words));
@@ -242,6 +249,25 @@ impl<'a> Job<'a> {
         let mut request = encode_request_head(protocol, &argv);
         request.extend(encode_source(protocol, self.source()).map_err(Failure::TooLong)?);
         Ok(request)
+    }
+
+    /// The command to send.
+    fn argv(&self, placement: &Placement) -> Vec<Vec<u8>> {
+        let form = self.payload.as_ref().map_or(&Form::Plain, |payload| &payload.form);
+        if !placement.compiler.is_empty() {
+            return server_argv(self.compile, &placement.compiler, form);
+        }
+        let Asked { name, option, .. } = self.asked();
+        let mut argv = server_argv(self.compile, name, form);
+        let names_target = |word: &Vec<u8>| word.starts_with(b"--target=");
+        if !argv.iter().any(names_target) {
+            argv.splice(1..1, option.clone());
+        }
+        argv
+    }
+
+    fn asked(&self) -> &Asked {
+        self.asked.get_or_init(|| Asked::of(self.session, self.compiler))
     }
 
     fn source(&self) -> &[u8] {
@@ -257,21 +283,36 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// An object must carry the name of the compiler that was asked for.
+    /// An object must be for the machine that it is wanted for, and carry the name of the compiler
+    /// that was asked for.
     fn check(&self, placement: &Placement, reply: &Reply) -> Result<(), Mishap> {
-        let Some(expected) = &placement.ident else { return Ok(()) };
-        if !is_marked(self.compile) || !reply.status.success() {
+        if self.compile.kind != Kind::Object || !reply.status.success() {
             return Ok(());
         }
+        let (source, host) = (self.compile.source.display(), &placement.host);
+        let discarded = |found: &str, wanted: &str| {
+            self.session.log.detour(format_args!(
+                "discarded the object of {source} from {host}: it is {found}, not {wanted}"
+            ));
+        };
+        let target = match placement.target.as_str() {
+            "" if placement.compiler.is_empty() => &self.asked().target,
+            target => target,
+        };
+        if let Err(foreign) = machine::check(target, self.compile.options(), &reply.object) {
+            let found = foreign.to_string();
+            discarded(&found, &format!("for {target}"));
+            return Err(Mishap::Host(JobReport::WrongMachine { found }));
+        }
+        let Some(expected) = placement.ident.as_ref().filter(|_| is_marked(self.compile)) else {
+            return Ok(());
+        };
         let found = match ident::comments(&reply.object) {
             Ok(comments) if comments.contains(expected) => return Ok(()),
             Ok(comments) => comments.join("; "),
             Err(error) => error.to_string(),
         };
-        let (source, host) = (self.compile.source.display(), &placement.host);
-        self.session.log.detour(format_args!(
-            "discarded the object of {source} from {host}: it is from '{found}', not '{expected}'"
-        ));
+        discarded(&format!("from '{found}'"), &format!("'{expected}'"));
         Err(Mishap::Host(JobReport::WrongCompiler { found }))
     }
 

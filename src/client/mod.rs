@@ -3,8 +3,8 @@
 //! `invocation` tells how we were called, `pipeline` decides what becomes of one command, `job`
 //! is its way to another machine, top to bottom: `place` (asked over `agent_link`, or `static_hosts` without an agent), `preprocess`, `remote`
 //! (over `connect`, under the eyes of `watch`), `deliver`, or else `local`. `native` says for other
-//! machines what this processor is, of which `ask` asks compilers. `state` is what monitors see.
-//! `questions` and `help`
+//! machines what this processor is, `naming` what a host is asked for without an agent; `ask` asks
+//! compilers. `state` is what monitors see. `questions` and `help`
 //! answer questions about ourselves; `terminal` has a word for the person at it. One thread, which
 //! sleeps in one call at a time; a child process preprocesses while the connection is made. Nothing
 //! here judges a host or a toolchain: the agent does.
@@ -21,6 +21,7 @@ mod invocation;
 mod job;
 mod local;
 mod log;
+mod naming;
 mod native;
 mod once;
 mod pipeline;

@@ -6,13 +6,14 @@
 //! help of `comments` and `directives`, of which the server asks the latter, too.
 //! `native` says `-march=native` for other machines;
 //! `several` splits a command with several sources; `wp` reads `-Wp,` and `response` `@file`;
-//! `sources` knows file names. Nothing here opens a file,
+//! `sources` knows file names, `names` those of compilers. Nothing here opens a file,
 //! reads the environment or logs. All three programs may import it.
 
 mod comments;
 mod depfile;
 mod directives;
 mod form;
+mod names;
 pub(crate) mod native;
 mod options;
 mod reason;
@@ -33,6 +34,7 @@ mod stock;
 pub(crate) use comments::without_comments;
 pub(crate) use directives::may_read_files;
 pub(crate) use form::{Form, Maker, entered_files, hides_macros};
+pub(crate) use names::CompilerName;
 pub(crate) use reason::{LocalReason, Weight};
 pub(crate) use response::expand;
 pub(crate) use rewrite::{preprocess_argv, server_argv};

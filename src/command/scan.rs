@@ -59,6 +59,11 @@ impl Compile {
         self.clang
     }
 
+    /// The options that travel, each one word.
+    pub(crate) fn options(&self) -> &[Vec<u8>] {
+        &self.travels
+    }
+
     /// Notes the directory in which the command runs, so that a debugger finds the sources.
     ///
     /// gcc's preprocessor leaves a line marker with the directory (with `-g`); clang's does not,

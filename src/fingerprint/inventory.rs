@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use super::cache::ToolchainCache;
 use super::files::{self, Stamp};
-use super::names::{CompilerName, offer_order};
+use super::names::offer_order;
 use super::probe::{self, ProbeError, Probed};
 use super::{Driver, Offered, ident};
+use crate::command::CompilerName;
 
 /// A compiler to offer.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -73,8 +73,10 @@ impl Header {
 const X86: &[u16] = &[3];
 const X86_64: &[u16] = &[62];
 
+type Row = (&'static str, &'static [u16], Option<bool>, Option<bool>);
+
 /// First words of targets, their `e_machine` (System V gABI and its registry), class and order.
-const MACHINES: [(&str, &[u16], Option<bool>, Option<bool>); 34] = [
+const MACHINES: [Row; 34] = [
     ("x86_64", X86_64, Some(true), Some(false)),
     ("amd64", X86_64, Some(true), Some(false)),
     ("i386", X86, Some(false), Some(false)),

@@ -196,6 +196,11 @@ pub(crate) enum JobReport {
         /// The `.comment` strings found.
         found: String,
     },
+    /// The object was for another machine than the target of the compiler.
+    WrongMachine {
+        /// For which, `for aarch64 (64-bit, little-endian)`.
+        found: String,
+    },
     /// The client gave up for its own reasons (its preprocessor failed, it was interrupted).
     Abandoned,
 }

@@ -14,6 +14,7 @@ mod inetd;
 mod interrupted;
 mod lines;
 mod monitor;
+mod naming;
 mod native;
 mod outputs;
 mod readme;
