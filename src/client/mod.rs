@@ -22,6 +22,7 @@ mod job;
 mod local;
 mod log;
 mod native;
+mod obstacles;
 mod once;
 mod pipeline;
 mod place;
