@@ -4,7 +4,6 @@ use std::cell::OnceCell;
 use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::command::{Compile, Form, Kind, LocalReason, Maker, preprocess_argv, server_argv};
@@ -21,6 +20,7 @@ use super::failure::Failure;
 use super::local;
 use super::log::Level;
 use super::naming::Asked;
+use super::obstacles;
 use super::place::{Nowhere, Places, Wanted};
 use super::preprocess::{
     Payload, PreprocessFailure, Preprocessor, Workplace, read_preprocessed, show,
@@ -74,8 +74,13 @@ pub(super) fn distribute(
     if let Some(variable) = session.env.compiler_override {
         return Err(Failure::Local(LocalReason::Environment(variable)));
     }
-    if compile.forced_includes.iter().any(|header| is_precompiled(header)) {
-        return Err(Failure::LocalSource("a precompiled header is included"));
+    if let Some(variable) = session.env.dependency_variable
+        && !compile.clang
+    {
+        return Err(Failure::Local(LocalReason::Environment(variable)));
+    }
+    if let Some(obstacle) = obstacles::before_preprocessing(compile) {
+        return Err(Failure::LocalSource(obstacle));
     }
     let compiler = compiler.ok_or(Failure::NoCompiler)?;
     let stall = session.env.io_timeout.clone().map_err(Failure::Unusable)?;
@@ -134,16 +139,6 @@ pub(super) fn distribute(
     Err(Failure::HostsFailed { host: last_host })
 }
 
-/// A header that the compiler would read in a compiled form, which no preprocessor shows.
-fn is_precompiled(header: &Path) -> bool {
-    ["gch", "pch"].iter().any(|suffix| {
-        let mut compiled = header.as_os_str().to_os_string();
-        compiled.push(".");
-        compiled.push(suffix);
-        Path::new(&compiled).exists()
-    })
-}
-
 impl<'a> Job<'a> {
     /// The compiler's result on one host.
     fn run_on(
@@ -168,7 +163,12 @@ impl<'a> Job<'a> {
                 Some((preprocessor, form)) => self.text(preprocessor, &form),
                 None => read_preprocessed(&self.compile.source),
             };
-            self.payload = Some(payload.map_err(job_fails)?);
+            let payload = payload.map_err(job_fails)?;
+            if obstacles::includes_precompiled(self.compile, &payload.source) {
+                let obstacle = "a precompiled header is included";
+                return Err(Mishap::Job(Failure::LocalSource(obstacle)));
+            }
+            self.payload = Some(payload);
         }
         places.preprocessed();
         let host_fails =

@@ -23,6 +23,7 @@ mod local;
 mod log;
 mod naming;
 mod native;
+mod obstacles;
 mod once;
 mod pipeline;
 mod place;

@@ -12,7 +12,7 @@ use std::process::Command;
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
-use crate::command::Single;
+use crate::command::{LocalReason, Single};
 use crate::sys::signals::MAX_CHILDREN;
 
 use super::child::{Running, exit_code};
@@ -24,6 +24,9 @@ use super::session::Session;
 pub(super) fn run(session: &Session<'_>, singles: &[Single]) -> Result<u8, Failure> {
     if let Some(missing) = singles.iter().find(|single| !single.source.exists()) {
         return Err(Failure::MissingSource(missing.source.clone()));
+    }
+    if let Some(variable) = session.env.dependency_variable {
+        return Err(Failure::Local(LocalReason::Environment(variable)));
     }
     let colours = wanted_colours(session);
     let cannot = |error| Failure::Children { error };

@@ -40,6 +40,8 @@ pub(super) enum Check {
     Word,
     /// Assembler options after `-Wa,`: only those of [`ASSEMBLER`].
     Assembler,
+    /// One of them.
+    AssemblerOption,
 }
 
 /// What an option means for the client.
@@ -216,6 +218,7 @@ impl Check {
             Self::Text => !value.iter().any(u8::is_ascii_control),
             Self::Word => value.iter().all(|&byte| is_word_byte(byte)),
             Self::Assembler => value.split(|&byte| byte == b',').all(is_harmless_assembler_option),
+            Self::AssemblerOption => !value.contains(&b',') && is_harmless_assembler_option(value),
         }
     }
 }

@@ -66,6 +66,8 @@ mod tests {
             ("gcc -c a.c -MD -MF f -o d/b.o", "gcc a.c -MD -MF f -E -MQ d/b.o"),
             ("gcc -c a.c -MD -MT t -o d/b.o", "gcc a.c -MD -MT t -E -MF d/b.d"),
             ("gcc -c a.c -Wp,-MD,f -o d/b.o", "gcc a.c -Wp,-MD,f -E"),
+            ("gcc -flto=auto -c a.c", "gcc -flto=auto a.c -E -fworking-directory"),
+            ("gcc -Xpreprocessor -DA -c a.c", "gcc -Xpreprocessor -DA a.c -E"),
             ("gcc -Wp,-DA=1,-UB -DA=2 -c a.c", "gcc -Wp,-DA=1,-UB -DA=2 a.c -E"),
             ("clang -c a.c -Wp,-MD,f -o d/b.o", "clang a.c -Wp,-MD,f -E -MQ d/b.o"),
         ];
@@ -98,6 +100,8 @@ mod tests {
                 "NAME --target=x86_64-linux-gnu -c -o a.o a.c",
             ),
             ("gcc -G 8 -c a.c", "NAME -G8 -c -o a.o a.c"),
+            ("gcc -Xassembler --noexecstack -c a.c", "NAME -Wa,--noexecstack -c -o a.o a.c"),
+            ("gcc -Xpreprocessor -DX -c a.c", "NAME -c -o a.o a.c"),
             ("gcc -flto -c a.c", "NAME -flto -c -o a.o a.c"),
             ("clang -flto -c a.c", "NAME -flto=full -c -o a.o a.c"),
         ];

@@ -43,6 +43,8 @@ pub(crate) struct Compile {
     pub(crate) debug: bool,
     /// Values of `-include`; beside one there may be a precompiled form that replaces it.
     pub(crate) forced_includes: Vec<PathBuf>,
+    /// Directories in which headers are looked for.
+    pub(crate) include_dirs: Vec<PathBuf>,
     /// The compiler is clang.
     pub(crate) clang: bool,
     /// The dependency file that the preprocessor writes here.
@@ -108,6 +110,9 @@ pub(crate) fn scan(argv: &[OsString], compiler: &Path) -> Plan {
         let option = lossy(word.as_bytes());
         facts.object_to(LocalReason::Option { option, why: Why::PassesOn });
     }
+    if let Some(word) = facts.rival_dependencies() {
+        facts.object_to(LocalReason::Option { option: lossy(word), why: Why::PassesOn });
+    }
     if facts.may_be_split(argv) {
         return Plan::Split(several::split(argv));
     }
@@ -133,6 +138,7 @@ struct Facts<'a> {
     dependencies: Vec<(Dependency, Known<'a>)>,
     travels: Vec<Known<'a>>,
     forced_includes: Vec<&'a [u8]>,
+    include_dirs: Vec<&'a [u8]>,
     /// The compiler is clang.
     clang: bool,
     /// The first option that keeps the command here.
@@ -171,8 +177,11 @@ impl<'a> Facts<'a> {
             Client::Travels if known.value_is_harmless() => self.travels.push(known),
             Client::Native => self.travels.push(known),
             Client::Travels => self.object_to(LocalReason::UnsafeValue(lossy(known.word))),
-            Client::Stays if known.spelling == "-include" => self.forced_includes.extend(value),
-            Client::Stays => {}
+            Client::Stays => match known.spelling {
+                "-include" => self.forced_includes.extend(value),
+                "-I" | "-iquote" | "-isystem" => self.include_dirs.extend(value),
+                _ => {}
+            },
             Client::Dependency(of) => self.dependencies.push((of, known)),
             Client::Output => self.outputs.push(value),
             Client::Object => self.object = true,
@@ -209,6 +218,15 @@ impl<'a> Facts<'a> {
         }
         let output = self.output(source)?;
         self.compile(argv, OsStr::from_bytes(source), output, kind)
+    }
+
+    /// clang takes one of `-MD` and `-Wp,-MD,FILE`, and says that it does not take the other.
+    fn rival_dependencies(&self) -> Option<&'a [u8]> {
+        let word_of = |wanted: Dependency| {
+            self.dependencies.iter().find(|(of, _)| *of == wanted).map(|(_, known)| known.word)
+        };
+        let by_preprocessor = word_of(Dependency::WrittenByPreprocessor)?;
+        word_of(Dependency::Written).filter(|_| self.clang).map(|_| by_preprocessor)
     }
 
     /// Is this a compile of several sources, each of which could be compiled by itself?
@@ -291,12 +309,17 @@ impl<'a> Facts<'a> {
         kind: SourceKind,
     ) -> Result<Compile, LocalReason> {
         let has = |wanted: fn(&[u8]) -> bool| self.travels.iter().any(|known| wanted(known.word));
+        let lto = has(|word| word.starts_with(b"-flto"));
         let lacks_ident = self.assembly
             || has(|word| matches!(word, b"-fno-ident" | b"-Qn"))
-            || (self.clang && has(|word| word.starts_with(b"-flto")));
+            || (self.clang && lto);
         let dependencies = depfile::Wanted::of(&self.dependencies);
         let dependency_file = dependencies.file(source, &output);
         let mut preprocess = preprocessor_words(argv);
+        if lto && !self.clang {
+            // Such objects name the directory of their source, with or without -g.
+            preprocess.push("-fworking-directory".into());
+        }
         preprocess.extend(dependencies.explicit_options(self.clang, source, &output));
         Ok(Compile {
             clang: self.clang,
@@ -308,6 +331,7 @@ impl<'a> Facts<'a> {
             only_ours: !self.clang && has(|word| word == b"-flto"),
             debug: has(|word| word.starts_with(b"-g") && word != b"-g0"),
             forced_includes: self.forced_includes.iter().map(|name| path(name)).collect(),
+            include_dirs: self.include_dirs.iter().map(|name| path(name)).collect(),
             dependency_file,
             output,
             preprocess,

@@ -90,13 +90,16 @@ pub(super) const TABLE: &[Row] = &[
         "-fpreprocessed", "-fno-preprocessed", "-fno-directives-only",
         "-fsearch-include-path", "-d",
     ]),
-    local(Nothing, Why::Preprocessing, &["-no-integrated-cpp", "-frewrite-includes"]),
     shapes(
         Nothing,
         Client::Local(Why::Preprocessing),
         Server::Directives,
         &["-fdirectives-only"],
     ),
+    local(Nothing, Why::Preprocessing, &[
+        "-no-integrated-cpp", "-frewrite-includes", "-frewrite-imports", "-fdebug-cpp",
+        "-fuse-line-directives", "-fminimize-whitespace",
+    ]),
     // The linker's: nothing is linked with -c or -S.
     stays(Either, &["-l", "-L", "-T"]),
     stays(NEXT, &["-Xlinker", "-u", "-z", "-e", "-Tbss", "-Tdata", "-Ttext", "-rpath"]),
@@ -121,6 +124,7 @@ pub(super) const TABLE: &[Row] = &[
     travels(Glued, Check::Word, &["--param=", "--target="]),
     travels(Either, Check::Word, &["-G"]),
     travels(Glued, Check::Assembler, &["-Wa,"]),
+    travels(Takes::Separate("-Wa,"), Check::AssemblerOption, &["-Xassembler"]),
     // Names and paths that are only written into the object or compared with line markers.
     travels(Glued, Check::Text, &[
         "-fdebug-prefix-map=", "-ffile-prefix-map=", "-fmacro-prefix-map=", "-frandom-seed=",
@@ -136,6 +140,10 @@ pub(super) const TABLE: &[Row] = &[
         "-gstatement-frontiers", "-ginline-points", "-gdescribe-dies",
         "-ginternal-reset-location-views", "-gtoggle", "-gctf", "-gbtf", "-gz",
         "-gsimple-template-names", "-gcodeview",
+    ]),
+    // Longer than `-femit-`, which writes modules.
+    travels(Glued, Check::Word, &[
+        "-femit-struct-debug-", "-femit-class-debug-always", "-femit-all-decls",
     ]),
     travels(Glued, Check::Word, &[
         "-gno-", "-gz=", "-gvariable-location-views=", "-gsimple-template-names=",
@@ -159,6 +167,7 @@ pub(super) const TABLE: &[Row] = &[
         "--coverage", "-coverage", "-fprofile", "-fauto-profile", "-fbranch-probabilities",
         "-ftest-coverage", "-fcoverage-", "-fcs-profile", "-fcondition-coverage",
         "-fpath-coverage", "-fmemory-profile", "-fpgo-", "-fpseudo-probe-for-profiling",
+        "-fsample-profile", "-fno-sample-profile", "-fcodegen-data-", "-ftemporal-profile",
     ]),
     // Of this processor; said in the words of every processor before it is sent.
     shapes(
@@ -185,10 +194,10 @@ pub(super) const TABLE: &[Row] = &[
         "-fxray-always-instrument", "-fxray-never-instrument", "-fthinlto-index", "-fresolution",
         "-frandomize-layout-seed-file", "-fbasic-block-sections=list", "-fapinotes",
         "-fintrinsic-modules-path", "-fms-secure-hotpatch-functions-file", "-gembed-source",
-        "-fembed-offload-object",
+        "-fembed-offload-object", "-fexperimental-sanitize-metadata-ignorelist",
     ]),
     local(NEXT, Why::PassesOn, &[
-        "-Xclang", "-Xassembler", "-Xpreprocessor", "-Xanalyzer", "-mmlir", "-Xcuda-ptxas",
+        "-Xclang", "-Xpreprocessor", "-Xanalyzer", "-mmlir", "-Xcuda-ptxas",
         "-Xcuda-fatbinary", "-Xopenmp-target",
     ]),
     local(Either, Why::PassesOn, &["-mllvm"]),
@@ -203,6 +212,7 @@ pub(super) const TABLE: &[Row] = &[
         "-frecord-gcc-switches", "-frecord-command-line", "-grecord-command-line",
     ]),
     local(Glued, Why::RecordsCommand, &["-fembed-bitcode"]),
+    shapes(Nothing, Client::Local(Why::RecordsCommand), Server::Kept, &["-fverbose-asm"]),
     local(Nothing, Why::OtherOutput, &[
         "-fsyntax-only", "-emit-llvm", "-emit-ast", "--analyze", "-analyze", "-rewrite-objc",
         "-verify-pch", "-ObjC", "-ObjC++", "-frepo",
@@ -216,7 +226,11 @@ pub(super) const TABLE: &[Row] = &[
         "-###", "-time", "-Q", "--verbose", "-fversion", "-ftarget-help", "-fdbg-cnt-list",
         "-fdiagnostics-generate-patch",
     ]),
-    local(Glued, Why::Prints, &["-fhelp"]),
+    local(Glued, Why::Prints, &["-fhelp", "-fdump-internal-locations"]),
+    shapes(Glued, Client::Local(Why::Prints), Server::Kept, &[
+        "-ftime-report", "-fmem-report", "-fpre-ipa-mem-report", "-fpost-ipa-mem-report",
+        "-flto-report", "-fstats", "-mdump-tune-features",
+    ]),
     shapes(Nothing, Client::Local(Why::Prints), Server::Kept, &["-v"]),
     query(Glued, &[
         "--version", "--help", "-help", "--target-help", "-dumpversion", "-dumpfullversion",

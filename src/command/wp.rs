@@ -1,4 +1,4 @@
-//! `-Wp,a,b`: words that the driver hands on to the preprocessor.
+//! `-Wp,a,b` and `-Xpreprocessor a`: words that the driver hands on to the preprocessor.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -8,7 +8,10 @@ use super::options::{Client, Dependency, Item, items};
 /// What all such words begin with.
 const PREFIX: &[u8] = b"-Wp,";
 
-/// Splits `-Wp,a,b` into `a b`, to see what the words mean.
+/// Another way to say them, one by one.
+const BEFORE_WORD: &[u8] = b"-Xpreprocessor";
+
+/// Splits `-Wp,a,b` into `a b`, and takes `-Xpreprocessor` away, to see what the words mean.
 ///
 /// The preprocessor still gets them as written: gcc gives it these words after every `-D` and
 /// `-U`, wherever they stand (its specs: `%{D*&U*&A*} %{i*} %Z`), so that order would change. And
@@ -16,7 +19,11 @@ const PREFIX: &[u8] = b"-Wp,";
 /// the source and not after `-o`.
 pub(super) fn expand(argv: &[OsString]) -> Vec<OsString> {
     let mut expanded = Vec::with_capacity(argv.len());
-    for word in argv {
+    let mut words = argv.iter().peekable();
+    while let Some(word) = words.next() {
+        if word.as_bytes() == BEFORE_WORD && words.peek().is_some() {
+            continue;
+        }
         match word.as_bytes().strip_prefix(PREFIX) {
             Some(list) => expanded.extend(split(list).into_iter().map(OsString::from_vec)),
             None => expanded.push(word.clone()),
@@ -37,12 +44,22 @@ fn split(list: &[u8]) -> Vec<Vec<u8>> {
     words
 }
 
-/// The first `-Wp,` word that means something else to a preprocessor than its parts mean to the
-/// driver.
+/// The first word that means something else to a preprocessor than its parts mean to the driver.
 pub(super) fn obscure_word(argv: &[OsString], clang: bool) -> Option<&OsStr> {
-    argv.iter().map(OsString::as_os_str).find(|word| {
-        word.as_bytes().strip_prefix(PREFIX).is_some_and(|list| is_obscure(list, clang))
-    })
+    let mut one_by_one = Vec::new();
+    let mut words = argv.iter();
+    while let Some(word) = words.next() {
+        if word.as_bytes() == BEFORE_WORD {
+            one_by_one.extend(words.next().map(|word| word.as_bytes().to_vec()));
+        } else if let Some(list) = word.as_bytes().strip_prefix(PREFIX)
+            && is_obscure(list, clang)
+        {
+            return Some(word);
+        }
+    }
+    let is_obscure =
+        one_by_one.iter().any(|word| writes_dependencies(word)) || are_obscure(&one_by_one);
+    is_obscure.then_some(OsStr::from_bytes(BEFORE_WORD))
 }
 
 fn is_obscure(list: &[u8], clang: bool) -> bool {
@@ -51,6 +68,10 @@ fn is_obscure(list: &[u8], clang: bool) -> bool {
     if clang && words.len() > 1 && list.split(|&byte| byte == b',').any(writes_dependencies) {
         return true;
     }
+    are_obscure(&words)
+}
+
+fn are_obscure(words: &[Vec<u8>]) -> bool {
     items(words.iter().map(Vec::as_slice)).iter().any(|item| match item {
         Item::Known(known) => match known.row.client {
             Client::Dependency(of) => {
@@ -85,6 +106,8 @@ mod tests {
             ("cc -Wp,-DA,-MMD,f,-MP -c", "cc -DA -Wp,-MMD,f -MP -c"),
             ("cc -Wp,-MD", "cc -MD"),
             ("cc -Wall -Wl,-x", "cc -Wall -Wl,-x"),
+            ("cc -Xpreprocessor -DA -Xpreprocessor -I -Xpreprocessor b -c", "cc -DA -I b -c"),
+            ("cc -Xpreprocessor", "cc -Xpreprocessor"),
         ];
         for (line, expanded) in cases {
             assert_eq!(expand(&words(line)), words(expanded), "{line}");
@@ -106,6 +129,12 @@ mod tests {
             ("-Wp,-MD", true, true),
             ("-Wp,-MF,x", true, true),
             ("-Wp,-MT,x", true, true),
+            ("-Xpreprocessor -DA -Xpreprocessor -I -Xpreprocessor b", false, false),
+            ("-Xpreprocessor -D -Xpreprocessor A", false, false),
+            ("-Xpreprocessor -D", true, true),
+            ("-Xpreprocessor -MD", true, true),
+            ("-Xpreprocessor -fopenmp", true, true),
+            ("-Xpreprocessor x.c", true, true),
         ];
         for (word, gcc, clang) in cases {
             let argv = words(&format!("cc {word}"));

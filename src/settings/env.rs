@@ -17,6 +17,9 @@ const DEFAULT_PAUSE: Duration = Duration::from_millis(1000);
 /// Variables with which a compiler runs other programs than its own, or writes other files.
 const COMPILER_VARIABLES: [&str; 3] = ["COMPILER_PATH", "GCC_EXEC_PREFIX", "CCC_OVERRIDE_OPTIONS"];
 
+/// Variables by which gcc adds to a file of dependencies.
+const DEPENDENCY_VARIABLES: [&str; 2] = ["DEPENDENCIES_OUTPUT", "SUNPRO_DEPENDENCIES"];
+
 /// What the environment says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Environment {
@@ -69,6 +72,9 @@ pub(crate) struct Environment {
     pub(crate) safeguard: u32,
     /// The first variable set with which the compiler here is not the one that it seems to be.
     pub(crate) compiler_override: Option<&'static str>,
+    /// The first variable set by which gcc adds to a file of dependencies: a preprocessor run does
+    /// so too, and a compile here after it would do it twice.
+    pub(crate) dependency_variable: Option<&'static str>,
     /// Values that could not be used; the default holds instead.
     pub(crate) problems: Vec<VariableProblem>,
     /// The same, where everybody relies on being told nothing of it.
@@ -136,6 +142,9 @@ impl Environment {
             may_start_agent: reader.may_start_agent(),
             safeguard: (reader.lookup)("_DISTCC_SAFEGUARD").map_or(0, |level| depth(&level)),
             compiler_override: COMPILER_VARIABLES
+                .into_iter()
+                .find(|name| (reader.lookup)(name).is_some()),
+            dependency_variable: DEPENDENCY_VARIABLES
                 .into_iter()
                 .find(|name| (reader.lookup)(name).is_some()),
             problems: reader.problems,

@@ -314,3 +314,24 @@ fn a_job_that_cannot_be_checked_goes_only_where_the_stock_host_was_probed() {
     assert_eq!(*at, addr(3));
     farm.leaves(next);
 }
+
+#[test]
+fn a_job_that_stock_hosts_refuse_goes_to_servers_of_ours() {
+    let (mut farm, _) = settled();
+    let ask = |farm: &mut Farm| {
+        let id = farm.client();
+        let mut request = farm.request("+zeroconf", &[]);
+        request.only_ours = true;
+        farm.asks_for(id, request);
+        id
+    };
+    let job = ask(&mut farm);
+    let reason = farm.local(job);
+    assert!(reason.contains("no server of ours"), "{reason}");
+    farm.hears(up(3));
+    farm.answer_hellos(&[(3, &[("gcc", "12.2.0")])], &[2]);
+    let job = ask(&mut farm);
+    assert_eq!(farm.placement(job).addrs, [addr(3)]);
+    let any = farm.job("+zeroconf");
+    assert_eq!(farm.placement(any).addrs, [addr(2)]);
+}

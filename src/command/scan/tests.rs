@@ -171,6 +171,7 @@ fn options_that_write_elsewhere_or_run_code_stay_here() {
         --output=x -fpass-plugin=x --config=x -emit-llvm -fsyntax-only -fpreprocessed \
         -frecord-gcc-switches -ftime-trace -fsave-optimization-record -MJx -fpch-preprocess \
         --gcc-toolchain=/x -fvtv-counts -fthin-link-bitcode=x -fdiagnostics-format=json -no-integrated-cpp -fcoverage-mapping \
+        -fverbose-asm -ftime-report -fmem-report -fstats -fdebug-cpp -fsample-profile=x \
         -fno-preprocessed -fno-directives-only -fembed-bitcode -fdiagnostics-generate-patch";
     for option in words(options) {
         if option == "\\" {
@@ -189,8 +190,6 @@ fn options_that_write_elsewhere_or_run_code_stay_here() {
         "-dumpdir",
         "-dumpbase",
         "-Xclang",
-        "-Xassembler",
-        "-Xpreprocessor",
         "-mllvm",
         "-iplugindir",
         "-arch",

@@ -1,0 +1,188 @@
+//! What only the file system tells of a job that may travel by its command.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::mem;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use crate::command::Compile;
+
+/// Why the files of this machine keep a job here, if they do.
+pub(super) fn before_preprocessing(compile: &Compile) -> Option<&'static str> {
+    let mut forced = compile.forced_includes.iter();
+    if forced.any(|header| is_precompiled(header) || is_precompiled_among(compile, header)) {
+        return Some("a precompiled header is included");
+    }
+    if !is_plain(&compile.output.path) {
+        return Some("the output is no regular file");
+    }
+    // The preprocessor writes it, and would again with a compile here.
+    if compile.dependency_file.as_deref().is_some_and(|file| !is_plain(file)) {
+        return Some("the dependency file is no regular file");
+    }
+    None
+}
+
+/// True where the compiler would have read a header of this text in a compiled form: gcc does so
+/// with the first one, if no code stands before it.
+pub(super) fn includes_precompiled(compile: &Compile, text: &[u8]) -> bool {
+    if compile.clang || compile.preprocessed {
+        return false;
+    }
+    let mut depth = 0_u32;
+    let mut in_comment = false;
+    let mut continued = false;
+    for line in text.split(|&byte| byte == b'\n') {
+        let line = line.trim_ascii();
+        let was_continued = mem::replace(&mut continued, line.ends_with(b"\\"));
+        if in_comment || line.starts_with(b"/*") {
+            in_comment = !line.ends_with(b"*/");
+        } else if let Some(marker) = Marker::read(line) {
+            depth = match marker.step {
+                Step::In => depth + 1,
+                Step::Out => depth.saturating_sub(1),
+                Step::None => depth,
+            };
+            let header = Path::new(OsStr::from_bytes(marker.file));
+            if (marker.step, depth) == (Step::In, 1)
+                && (is_precompiled(header) || is_precompiled_among(compile, header))
+            {
+                return true;
+            }
+        } else if !(was_continued
+            || line.is_empty()
+            || line.starts_with(b"#")
+            || line.starts_with(b"//"))
+        {
+            return false;
+        }
+    }
+    false
+}
+
+/// Is a header of this name precompiled in a directory in which headers are looked for?
+fn is_precompiled_among(compile: &Compile, header: &Path) -> bool {
+    let Some(name) = header.file_name() else { return false };
+    compile.include_dirs.iter().any(|dir| is_precompiled(&dir.join(name)))
+}
+
+/// A header that the compiler would read in a compiled form, which no preprocessor shows.
+fn is_precompiled(header: &Path) -> bool {
+    ["gch", "pch"].iter().any(|suffix| {
+        let mut compiled = header.as_os_str().to_os_string();
+        compiled.push(".");
+        compiled.push(suffix);
+        Path::new(&compiled).exists()
+    })
+}
+
+/// Can this file be made as a whole and put in place? A link is not replaced by every compiler, and
+/// what is written to `/dev/stdout` is gone.
+fn is_plain(path: &Path) -> bool {
+    if path == Path::new("/dev/null") {
+        return true;
+    }
+    let is_special = path == Path::new("-")
+        || ["/dev", "/proc"].iter().any(|directory| path.starts_with(directory));
+    // What cannot be looked at is left to the one who writes it.
+    !is_special && fs::symlink_metadata(path).map_or(true, |meta| meta.is_file())
+}
+
+/// A line that tells where the text after it is from.
+struct Marker<'a> {
+    file: &'a [u8],
+    step: Step,
+}
+
+/// What a line marker's first flag says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    In,
+    Out,
+    None,
+}
+
+impl<'a> Marker<'a> {
+    /// `# 12 "file" 1 3`
+    fn read(line: &'a [u8]) -> Option<Self> {
+        let rest = line.strip_prefix(b"# ")?;
+        let quote = rest.iter().position(|&byte| byte == b'"')?;
+        let is_number = rest[..quote].iter().all(|&byte| byte.is_ascii_digit() || byte == b' ');
+        let end = rest.iter().rposition(|&byte| byte == b'"').filter(|&end| end > quote)?;
+        let step = match rest[end + 1..].trim_ascii().first() {
+            Some(b'1') => Step::In,
+            Some(b'2') => Step::Out,
+            _ => Step::None,
+        };
+        is_number.then_some(Self { file: &rest[quote + 1..end], step })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::command::{Plan, scan};
+
+    fn compile_of(line: &str) -> Compile {
+        let argv: Vec<OsString> = line.split(' ').map(Into::into).collect();
+        match scan(&argv, Path::new(&argv[0])) {
+            Plan::Distribute(compile) => *compile,
+            plan => panic!("{line}: {plan:?}"),
+        }
+    }
+
+    #[test]
+    fn the_first_header_may_be_precompiled() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().display();
+        fs::write(dir.path().join("p.h.gch"), "").unwrap();
+        let enters = |file: &str| format!("# 0 \"<built-in>\"\n# 1 \"{file}\" 1\n");
+        let compile = compile_of("gcc -c a.c");
+        let among = compile_of(&format!("gcc -I src -I {root} -c a.c"));
+        let precompiled = format!("{root}/p.h");
+        let cases = [
+            (enters(&precompiled), true),
+            (
+                enters("x.h")
+                    + "#define A \\\n b\n/* a\nb */\n\n# 2 \"a.c\" 2\n"
+                    + &enters(&precompiled),
+                true,
+            ),
+            (enters("x.h") + "int x;\n# 2 \"a.c\" 2\n" + &enters(&precompiled), false),
+            (enters("x.h") + &enters(&precompiled), false),
+            (enters(&format!("{root}/q.h")), false),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(includes_precompiled(&compile, text.as_bytes()), expected, "{text}");
+        }
+        assert!(!includes_precompiled(&compile, enters("src/p.h").as_bytes()));
+        assert!(includes_precompiled(&among, enters("src/p.h").as_bytes()));
+        let clang = compile_of("clang -c a.c");
+        assert!(!includes_precompiled(&clang, enters(&precompiled).as_bytes()));
+    }
+
+    #[test]
+    fn only_regular_files_are_delivered() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().display();
+        symlink("/dev/null", dir.path().join("link")).unwrap();
+        fs::write(dir.path().join("old.o"), "").unwrap();
+        for (line, expected) in [
+            ("gcc -c a.c -o /dev/null".to_owned(), true),
+            (format!("gcc -c a.c -o {root}/new.o"), true),
+            (format!("gcc -c a.c -o {root}/old.o"), true),
+            (format!("gcc -c a.c -o {root}/none/x.o"), true),
+            (format!("gcc -c a.c -o {root}/link"), false),
+            (format!("gcc -c a.c -o {root}"), false),
+            ("gcc -c a.c -MD -MF -".to_owned(), false),
+            ("gcc -c a.c -MD -MF /dev/stdout".to_owned(), false),
+            ("gcc -c a.c -MD -MF /dev/null".to_owned(), true),
+        ] {
+            assert_eq!(before_preprocessing(&compile_of(&line)).is_none(), expected, "{line}");
+        }
+    }
+}
