@@ -6,13 +6,50 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process;
 
+use nix::unistd::close;
+
+use crate::command::{Compile, Kind};
 use crate::sys::signals;
 
-/// Writes `object` to `target`, under another name first, which is then renamed: nobody sees half
-/// an object. Its mode is 0666 less the umask, as a compiler's would be. What is not a regular
-/// file (`/dev/null`) is written in place, and so is a file in a directory that takes no new ones.
-pub(super) fn write_object(target: &Path, object: &[u8]) -> io::Result<()> {
-    if fs::symlink_metadata(target).is_ok_and(|target| !(target.is_file() || target.is_symlink())) {
+/// Who would write the output here, and so decide what becomes of what stands in its place (seen
+/// with gcc 12, binutils 2.40 and clang 14).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Writer {
+    /// gcc's assembler: makes a new file, but where a link leads nowhere.
+    Assembler,
+    /// gcc with `-S`: writes what it finds, through links, and keeps its mode.
+    Gcc,
+    /// clang: makes a new file.
+    Clang,
+}
+
+impl Writer {
+    /// Who writes what `compile` makes.
+    pub(super) fn of(compile: &Compile) -> Self {
+        match compile.kind {
+            _ if compile.clang => Self::Clang,
+            Kind::Object => Self::Assembler,
+            Kind::Assembly => Self::Gcc,
+        }
+    }
+
+    /// Does it leave the directory entry alone? A device or a pipe, also behind a link, stays what
+    /// it is with all of them.
+    fn writes_in_place(self, target: &Path) -> bool {
+        let Ok(entry) = fs::symlink_metadata(target) else { return false };
+        match fs::metadata(target) {
+            Ok(file) if !file.is_file() => true,
+            Ok(_) => self == Self::Gcc,
+            Err(_) => entry.is_symlink() && self != Self::Clang,
+        }
+    }
+}
+
+/// Writes `object` to `target`, as `writer` would have it: mostly under another name first, which
+/// is then renamed, so that nobody sees half an object. Its mode is 0666 less the umask. A file in
+/// a directory that takes no new ones is written in place.
+pub(super) fn write_object(target: &Path, object: &[u8], writer: Writer) -> io::Result<()> {
+    if writer.writes_in_place(target) {
         return write_in_place(target, object);
     }
     let temporary = temporary_beside(target);
@@ -30,14 +67,20 @@ pub(super) fn write_object(target: &Path, object: &[u8]) -> io::Result<()> {
 }
 
 fn write_in_place(target: &Path, object: &[u8]) -> io::Result<()> {
-    fill(OpenOptions::new().write(true).truncate(true).open(target)?, object)
+    let file = OpenOptions::new().write(true).create(true).truncate(true).open(target)?;
+    let is_file = file.metadata()?.is_file();
+    let _removed = is_file.then(|| signals::remove_if_interrupted(target));
+    fill(file, object)
 }
 
+/// Some file systems say only when a file is closed that it was not written.
 fn fill(mut file: File, object: &[u8]) -> io::Result<()> {
-    file.write_all(object)
+    file.write_all(object)?;
+    Ok(close(file)?)
 }
 
-/// A name in the same directory that no other process uses: only one client has this process id.
+/// A name in the same directory that no other process of this machine uses: only one client has this
+/// process id. Another machine's, in a directory that both share, is met as a file that exists.
 fn temporary_beside(target: &Path) -> PathBuf {
     target.with_file_name(format!(".distcc-{}.tmp", process::id()))
 }
@@ -126,7 +169,7 @@ mod tests {
         let target = dir.path().join("x.o");
         fs::write(&target, "old and longer").unwrap();
         let before = fs::metadata(&target).unwrap().ino();
-        write_object(&target, b"new").unwrap();
+        write_object(&target, b"new", Writer::Assembler).unwrap();
         assert_eq!(fs::read(&target).unwrap(), b"new");
         assert_ne!(fs::metadata(&target).unwrap().ino(), before);
         assert_eq!(names(dir.path()), ["x.o"]);
@@ -136,26 +179,68 @@ mod tests {
     fn a_file_of_ours_is_as_accessible_as_any_other() {
         let dir = tempfile::tempdir().unwrap();
         let (ours, theirs) = (dir.path().join("x.o"), dir.path().join("plain"));
-        write_object(&ours, b"").unwrap();
+        write_object(&ours, b"", Writer::Assembler).unwrap();
         fs::write(&theirs, b"").unwrap();
         let mode = |path| fs::metadata(path).unwrap().permissions().mode();
         assert_eq!(mode(&ours), mode(&theirs));
     }
 
+    /// What was written: `new` where it stands, `through` the link, or both by a hard link.
+    fn seen(dir: &Path, name: &str) -> String {
+        let link = fs::symlink_metadata(dir.join(name)).unwrap();
+        let read = |name| fs::read_to_string(dir.join(name)).unwrap_or_default();
+        let kind = if link.is_symlink() { "link" } else { "file" };
+        format!("{kind} {} beside {}", read(name), read("other"))
+    }
+
     #[test]
-    fn a_device_stays_one_and_a_link_to_it_is_replaced() {
-        write_object(Path::new("/dev/null"), b"gone").unwrap();
-        assert!(!fs::metadata("/dev/null").unwrap().is_file());
-        let dir = tempfile::tempdir().unwrap();
-        let link = dir.path().join("x.o");
-        symlink("/dev/null", &link).unwrap();
-        write_object(&link, b"here").unwrap();
-        assert_eq!(fs::read(&link).unwrap(), b"here");
+    fn what_stands_there_fares_as_with_the_compiler() {
+        use Writer::{Assembler, Clang, Gcc};
+        for (writer, hard, soft, dangling) in [
+            (Assembler, "file new beside old", "file new beside old", "link new beside new"),
+            (Clang, "file new beside old", "file new beside old", "file new beside "),
+            (Gcc, "file new beside new", "link new beside new", "link new beside new"),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let (other, target) = (dir.path().join("other"), dir.path().join("x.o"));
+            let written = || {
+                write_object(&target, b"new", writer).unwrap();
+                let seen = seen(dir.path(), "x.o");
+                fs::remove_file(&target).unwrap();
+                seen
+            };
+            fs::write(&other, "old").unwrap();
+            fs::hard_link(&other, &target).unwrap();
+            assert_eq!(written(), hard, "{writer:?}");
+            fs::write(&other, "old").unwrap();
+            symlink("other", &target).unwrap();
+            assert_eq!(written(), soft, "{writer:?}");
+            fs::remove_file(&other).unwrap();
+            symlink("other", &target).unwrap();
+            assert_eq!(written(), dangling, "{writer:?}");
+        }
+    }
+
+    #[test]
+    fn a_device_stays_one_also_behind_a_link() {
+        for writer in [Writer::Assembler, Writer::Gcc, Writer::Clang] {
+            write_object(Path::new("/dev/null"), b"gone", writer).unwrap();
+            assert!(!fs::metadata("/dev/null").unwrap().is_file());
+            let dir = tempfile::tempdir().unwrap();
+            let link = dir.path().join("x.o");
+            symlink("/dev/null", &link).unwrap();
+            write_object(&link, b"gone", writer).unwrap();
+            assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+            assert_eq!(names(dir.path()), ["x.o"]);
+            let error = write_object(Path::new("/dev/full"), b"more", writer).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        }
     }
 
     #[test]
     fn says_that_there_is_no_such_directory() {
-        let error = write_object(Path::new("/nonexistent/x.o"), b"").unwrap_err();
+        let error =
+            write_object(Path::new("/nonexistent/x.o"), b"", Writer::Assembler).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
     }
 

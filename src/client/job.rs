@@ -15,7 +15,7 @@ use crate::wire::job::Protocol;
 use crate::wire::request::{encode_request_head, encode_source};
 
 use super::compiler::Compiler;
-use super::deliver::{harmless, write_object};
+use super::deliver::{Writer, harmless, write_object};
 use super::failure::Failure;
 use super::local;
 use super::log::Level;
@@ -281,7 +281,7 @@ impl Job<'_> {
             return Err(Failure::Words { host });
         }
         let target = &self.compile.output.path;
-        write_object(target, &reply.object)
+        write_object(target, &reply.object, Writer::of(self.compile))
             .map_err(|error| Failure::Undeliverable { target: target.clone(), error })?;
         show(&payload.said);
         speak(&reply);

@@ -15,5 +15,6 @@ mod interrupted;
 mod lines;
 mod monitor;
 mod native;
+mod outputs;
 mod readme;
 mod results;
