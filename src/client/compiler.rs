@@ -53,7 +53,7 @@ impl Compiler {
     /// program, which knows what to run by the link's name.
     pub(super) fn file(&self) -> PathBuf {
         match fs::canonicalize(&self.path) {
-            Ok(file) if !is_masquerade(&file) => file,
+            Ok(file) if !stands_in_for_another(&file) => file,
             _ => self.path.clone(),
         }
     }
@@ -78,17 +78,26 @@ pub(super) fn is_executable(path: &Path) -> bool {
 
 /// True for a file that is distcc, by whatever name.
 pub(super) fn leads_to_us(path: &Path) -> bool {
-    let Ok(file) = fs::canonicalize(path) else { return false };
-    let is_ours = |ours: PathBuf| match (fs::metadata(ours), fs::metadata(&file)) {
+    fs::canonicalize(path).is_ok_and(|file| is_distcc(&file))
+}
+
+/// The same of a file that is no link.
+fn is_distcc(file: &Path) -> bool {
+    let is_ours = |ours: PathBuf| match (fs::metadata(ours), fs::metadata(file)) {
         (Ok(ours), Ok(theirs)) => (ours.dev(), ours.ino()) == (theirs.dev(), theirs.ino()),
         _ => false,
     };
-    stands_in(&file) == Some("distcc") || env::current_exe().is_ok_and(is_ours)
+    stands_in(file) == Some("distcc") || env::current_exe().is_ok_and(is_ours)
 }
 
 /// True for a file that stands in for a compiler, by whatever name.
 fn is_masquerade(path: &Path) -> bool {
-    fs::canonicalize(path).is_ok_and(|file| stands_in(&file).is_some()) || leads_to_us(path)
+    fs::canonicalize(path).is_ok_and(|file| stands_in_for_another(&file))
+}
+
+/// The same of a file that is no link.
+fn stands_in_for_another(file: &Path) -> bool {
+    stands_in(file).is_some() || is_distcc(file)
 }
 
 fn stands_in(file: &Path) -> Option<&'static str> {

@@ -1,5 +1,6 @@
 //! What one run of the client knows from its start: the environment, the log, how it was called.
 
+use std::cell::OnceCell;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::process::Command;
@@ -28,9 +29,21 @@ pub(super) struct Session<'a> {
     pub(super) invocation: Invocation,
     /// What monitors see of it.
     pub(super) state: State,
+    /// What its first word means, once it was looked for.
+    compiler: OnceCell<Option<Compiler>>,
 }
 
-impl Session<'_> {
+impl<'a> Session<'a> {
+    /// Nothing has been looked for yet.
+    pub(super) fn new(
+        env: &'a Environment,
+        log: &'a Log,
+        invocation: Invocation,
+        state: State,
+    ) -> Self {
+        Self { env, log, invocation, state, compiler: OnceCell::new() }
+    }
+
     /// The compiler as the user named it.
     pub(super) fn compiler_name(&self) -> &OsStr {
         self.invocation.argv.first().map_or(OsStr::new("cc"), OsString::as_os_str)
@@ -38,7 +51,8 @@ impl Session<'_> {
 
     /// The compiler's file.
     pub(super) fn compiler(&self) -> Option<Compiler> {
-        Compiler::find(self.compiler_name(), &self.invocation.search_path)
+        let find = || Compiler::find(self.compiler_name(), &self.invocation.search_path);
+        self.compiler.get_or_init(find).clone()
     }
 
     /// A command that runs `compiler` with `argv` in the environment that a compiler gets.

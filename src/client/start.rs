@@ -54,7 +54,7 @@ fn answer(env: &Environment, log: &Log) -> u8 {
         }
         Request::Command(invocation) => {
             let state = State::new(env.distcc_dir.as_deref());
-            return pipeline::run(&Session { env, log, invocation, state });
+            return pipeline::run(&Session::new(env, log, invocation, state));
         }
         Request::Unusable { reason } => {
             eprintln!("distcc: {reason}\nTry `distcc --help' for more information.");

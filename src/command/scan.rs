@@ -8,7 +8,7 @@ use super::depfile;
 use super::options::{Client, Dependency, Item, Known, Why, items};
 use super::reason::LocalReason;
 use super::several::{self, Single};
-use super::sources::{Driver, Language, SourceKind, base_name, is_conftest, with_suffix};
+use super::sources::{Driver, Language, SourceKind, base_name, is_probe, with_suffix};
 use super::wp;
 
 /// What is to be done with a command.
@@ -228,7 +228,10 @@ impl<'a> Facts<'a> {
 
     /// The weights of these reasons are lighter than that of any other, so that they come first.
     fn check_that_it_compiles(&self) -> Result<(), LocalReason> {
-        if let Some((name, _)) = self.inputs.iter().find(|(name, _)| is_conftest(name)) {
+        let inputs = self.inputs.iter().map(|(name, _)| *name);
+        if let Some(name) =
+            inputs.chain(self.outputs.iter().copied().flatten()).find(|name| is_probe(name))
+        {
             return Err(LocalReason::Conftest(lossy(base_name(name))));
         }
         if let Some(option) = self.query {

@@ -132,10 +132,32 @@ fn suffix_at_stock_server(name: &[u8]) -> Option<&'static str> {
     })
 }
 
-/// Sources that `configure` scripts make.
-pub(super) fn is_conftest(name: &[u8]) -> bool {
+/// How sources are called that `configure` scripts, Meson and CMake make to learn about the compiler,
+/// up to their ending.
+const PROBES: [&[u8]; 7] = [
+    b"conftest",
+    b"tmp.conftest",
+    b"sanitycheckc",
+    b"sanitycheckcpp",
+    b"sanitycheckobjc",
+    b"CMakeCCompilerId",
+    b"CMakeCXXCompilerId",
+];
+/// And directories in which such sources or their objects lie.
+const PROBE_DIRS: [&[u8]; 4] = [
+    b"/CMakeScratch/TryCompile-",
+    b"CMakeFiles/CMakeTmp/",
+    b"CMakeFiles/cmTC_",
+    b"meson-private/tmp",
+];
+
+/// True for a source, or the output made of one, that only tells something about the compiler.
+pub(super) fn is_probe(name: &[u8]) -> bool {
     let base = base_name(name);
-    base.starts_with(b"conftest.") || base.starts_with(b"tmp.conftest.")
+    let is_named =
+        |probe: &[u8]| base.strip_prefix(probe).is_some_and(|rest| rest.starts_with(b"."));
+    PROBES.into_iter().any(is_named)
+        || PROBE_DIRS.into_iter().any(|dir| name.windows(dir.len()).any(|part| part == dir))
 }
 
 /// What follows the last dot of the last component; none without a dot or with nothing after it.
@@ -225,11 +247,20 @@ mod tests {
     }
 
     #[test]
-    fn conftests_are_told_by_their_base_name() {
-        for (name, expected) in
-            [("conftest.c", true), ("d/tmp.conftest.cc", true), ("conftest/a.c", false)]
-        {
-            assert_eq!(is_conftest(name.as_bytes()), expected, "{name}");
+    fn questions_of_build_systems_are_told_by_their_names() {
+        for (name, expected) in [
+            ("conftest.c", true),
+            ("d/tmp.conftest.cc", true),
+            ("conftest/a.c", false),
+            ("conftests.c", false),
+            ("/b/meson-private/sanitycheckcpp.cc", true),
+            ("/b/meson-private/tmpk3x_/testfile.c", true),
+            ("CMakeFiles/cmTC_1f2e3.dir/CMakeCCompilerABI.c.o", true),
+            ("/b/CMakeFiles/CMakeScratch/TryCompile-x/src.c", true),
+            ("CMakeCXXCompilerId.cpp", true),
+            ("CMakeFiles/x.dir/src.c.o", false),
+        ] {
+            assert_eq!(is_probe(name.as_bytes()), expected, "{name}");
         }
     }
 }

@@ -25,8 +25,7 @@ fn asked(
     let log = Log::open(&LogSettings::default());
     let argv = vec![compiler.path.clone().into_os_string()];
     let invocation = Invocation { argv, search_path: "/bin".into(), trimmed: false };
-    let state = State::new(None);
-    let session = Session { env: &env, log: &log, invocation, state };
+    let session = Session::new(&env, &log, invocation, State::new(None));
     let starts = dir.join("starts");
     let script = format!("echo >> {}; echo; echo said; exit {code}", starts.display());
     let read = |said: &[u8]| match String::from_utf8_lossy(said).trim() {
