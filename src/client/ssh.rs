@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
+use crate::settings::env::Environment;
 use crate::settings::ssh::{SshProgram, Target};
-use crate::wire::control::SshRoute;
+use crate::wire::control::{SshClient, SshRoute};
 
 use super::child::Running;
 use super::log::Log;
@@ -38,6 +39,13 @@ pub(super) fn argv(program: &SshProgram, route: &SshRoute) -> Vec<OsString> {
         Some(path) => program.shared(target, &OsString::from_vec(path.clone())),
         None => program.alone(target),
     }
+}
+
+/// What the agent has to know of how this client calls ssh.
+pub(super) fn ssh_client(env: &Environment) -> SshClient {
+    use std::os::unix::ffi::OsStrExt;
+    let auth_sock = env.ssh_auth_sock.as_ref().map(|path| path.as_os_str().as_bytes().to_vec());
+    SshClient { program: env.ssh.0.clone(), auth_sock }
 }
 
 /// An ssh that runs, ended and waited for when this is dropped.
