@@ -5,7 +5,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -29,7 +29,7 @@ const SHORT_CONNECT_DEADLINE: Duration = Duration::from_millis(500);
 /// Between the first byte sent and the whole answer to a hello.
 const HELLO_DEADLINE: Duration = Duration::from_secs(5);
 /// For the probe job: a stock server may have to wait for one of its children.
-const PROBE_DEADLINE: Duration = Duration::from_secs(20);
+pub(super) const PROBE_DEADLINE: Duration = Duration::from_secs(20);
 /// The object of an empty source is about a kilobyte.
 const MAX_PROBE_OBJECT: usize = 1 << 20;
 /// A head start that the better address gets over the next one.
@@ -56,10 +56,10 @@ impl Patience {
 /// What a peer answered to a hello.
 #[derive(Debug)]
 pub(super) enum Answer {
-    /// One of ours, by way of this address.
-    Ours(SocketAddr, Box<HelloReply>),
+    /// One of ours, by way of this address; none by ssh.
+    Ours(Option<SocketAddr>, Box<HelloReply>),
     /// It closed: a stock server.
-    Stock(SocketAddr),
+    Stock(Option<SocketAddr>),
     /// No answer: why, for people, and whether there is anybody at all.
     Failed(String, Contact),
 }
@@ -122,8 +122,8 @@ pub(super) async fn hello(addrs: &[SocketAddr], patience: Patience) -> Answer {
     };
     match timeout(HELLO_DEADLINE, converse_hello(&mut stream)).await {
         Err(_) => Answer::Failed("no answer to a hello".to_owned(), Contact::Taken),
-        Ok(Ok(Some(reply))) => Answer::Ours(addr, Box::new(reply)),
-        Ok(Ok(None)) => Answer::Stock(addr),
+        Ok(Ok(Some(reply))) => Answer::Ours(Some(addr), Box::new(reply)),
+        Ok(Ok(None)) => Answer::Stock(Some(addr)),
         Ok(Err(e)) => Answer::Failed(e.to_string(), Contact::Taken),
     }
 }
@@ -183,13 +183,18 @@ async fn connect(
 }
 
 /// `None`: the peer closed without a byte, as a stock server does.
-async fn converse_hello(stream: &mut TcpStream) -> io::Result<Option<HelloReply>> {
+pub(super) async fn converse_hello(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+) -> io::Result<Option<HelloReply>> {
     let feed = |decoder: &mut HelloDecoder, mut input: &[u8]| decoder.feed(&mut input);
     converse(stream, &encode_hello_request(), HelloDecoder::new(), feed, HelloDecoder::eof).await
 }
 
 /// `None`: the peer refused the job, or its answer is none of a compiler.
-async fn converse_probe(stream: &mut TcpStream, name: &str) -> io::Result<Option<Toolchain>> {
+pub(super) async fn converse_probe(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    name: &str,
+) -> io::Result<Option<Toolchain>> {
     let argv = stock::probe_argv(name, Driver::of_program(name.as_bytes()));
     let mut request = encode_request_head(Protocol::Plain, &argv);
     let source = encode_source(Protocol::Plain, stock::PROBE_SOURCE);
@@ -213,7 +218,7 @@ async fn converse_probe(stream: &mut TcpStream, name: &str) -> io::Result<Option
 /// Sends the question and reads until `feed` has made an answer of what comes. `None`: the peer
 /// closed without a byte.
 async fn converse<D, T>(
-    stream: &mut TcpStream,
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
     question: &[u8],
     mut decoder: D,
     mut feed: impl FnMut(&mut D, &[u8]) -> Result<Option<T>, DecodeError>,

@@ -15,6 +15,7 @@ use super::judge::LocalCompiler;
 use super::local::LocalSlots;
 use super::peers::{Peer, PeerKey};
 use super::scene::Scene;
+use super::ssh::{Reach, SshWay};
 use super::stock::StockNames;
 use crate::discovery::cluster::{Cluster, NodeKey};
 use crate::policy::file::Policy;
@@ -44,6 +45,9 @@ pub(super) enum Action {
     ResolveAndHello(PeerKey, String, u16),
     /// Ask the stock peer what this compiler name stands for.
     Probe(PeerKey, SocketAddr, String),
+    /// The same two of a host reached by ssh.
+    SshHello(PeerKey, Reach),
+    SshProbe(PeerKey, Reach, String),
     /// Find out what this local compiler is.
     Identify(CompilerQuery),
     /// Somebody uses `+zeroconf`: look for peers, beginning with those of the last time.
@@ -78,8 +82,10 @@ pub(super) struct Client {
     pub(super) place: Option<(PeerKey, String)>,
     /// How the job was sent there.
     pub(super) protocol: Protocol,
-    /// Where that peer was then; empty once the place was recalled.
+    /// Where that peer was then.
     pub(super) sent_to: Vec<SocketAddr>,
+    /// It was told not to wait for its place.
+    pub(super) recalled: bool,
     pub(super) holds_local_slot: bool,
     /// As in its last place: numbers for monitors.
     pub(super) slot: u16,
@@ -92,17 +98,13 @@ impl Client {
     pub(super) fn is_at(&self, key: PeerKey) -> bool {
         self.place.as_ref().is_some_and(|(peer, _)| *peer == key)
     }
-
-    /// Was it told not to wait for its place?
-    fn is_recalled(&self) -> bool {
-        self.place.is_some() && self.sent_to.is_empty()
-    }
 }
 
 /// Everything the agent knows.
 pub(super) struct Books {
     pub(super) peers: BTreeMap<PeerKey, Peer>,
     pub(super) listed: HashMap<(String, u16), PeerKey>,
+    pub(super) by_ssh: HashMap<SshWay, PeerKey>,
     /// What earlier agents learned of listed hosts that no list has named since.
     pub(super) earlier: HashMap<(String, u16), StockNames>,
     pub(super) discovered: HashMap<NodeKey, PeerKey>,
@@ -135,6 +137,7 @@ impl Books {
         Self {
             peers: BTreeMap::new(),
             listed: HashMap::new(),
+            by_ssh: HashMap::new(),
             earlier: HashMap::new(),
             discovered: HashMap::new(),
             next_peer: 0,
@@ -200,6 +203,7 @@ impl Books {
             asked_at: now,
             place: None,
             sent_to: Vec::new(),
+            recalled: false,
             protocol: Protocol::Plain,
             holds_local_slot: false,
             slot: 0,
@@ -256,7 +260,7 @@ impl Books {
         let place = client.and_then(|client| client.place.clone());
         // Of a job that was taken back the host is known to be lost, or it is none of its doing.
         let failed = matches!(report, JobReport::HostFailed { .. });
-        let place = place.filter(|_| !failed || !client.is_some_and(Client::is_recalled));
+        let place = place.filter(|_| !failed || !client.is_some_and(|client| client.recalled));
         self.release(id);
         if let Some((key, name)) = place {
             self.learn_speed(key, protocol, &report);

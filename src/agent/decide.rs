@@ -9,15 +9,16 @@ use super::books::{Action, Books, Client, ClientId, InForce, Question};
 use super::judge::{self, Judgement, LocalCompiler, Match, Wanted};
 use super::local::limit_for;
 use super::peers::{PeerKey, State};
+use super::seats::ListedHost;
 use super::show;
 use super::speed;
 use super::stock::Need;
 use crate::policy::file::Policy;
 use crate::policy::placement::{self, Load, Order};
-use crate::settings::hosts::{self, HostEntry, HostList, TcpHost};
+use crate::settings::hosts::{self, HostEntry, HostList};
 use crate::wire::control::{
     AgentMessage, CompilerQuery, HostsText, LocalPlace, LocalPurpose, PlaceRequest, Placement,
-    ShowRequest,
+    ShowRequest, SshClient,
 };
 use crate::wire::job::Protocol;
 
@@ -45,9 +46,7 @@ pub(super) enum Who {
     /// `localhost`.
     ThisMachine,
     /// A peer, with its token if it stands in the list itself.
-    Peer(PeerKey, Option<TcpHost>),
-    /// A host listed in a form that we do not serve.
-    Unsupported(String),
+    Peer(PeerKey, Option<ListedHost>),
 }
 
 /// Seats of equal requests within one round of answers. Of two readings of one policy file each
@@ -55,7 +54,7 @@ pub(super) enum Who {
 #[derive(Default)]
 pub(super) struct SeatCache(HashMap<SeatKey, Rc<Vec<Seat>>>);
 
-type SeatKey = (HostsText, CompilerQuery, Need, bool, Duration, *const Policy);
+type SeatKey = (HostsText, CompilerQuery, Need, bool, Duration, SshClient, *const Policy);
 
 /// Is this local place one that the user listed?
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -134,12 +133,13 @@ impl Books {
         let need = if request.unmarked { Need::Certain } else { Need::Checked };
         let (only_ours, backoff) = (request.only_ours, request.backoff);
         let (hosts, compiler) = (request.hosts.clone(), request.compiler.clone());
-        let key = (hosts, compiler, need, only_ours, backoff, Rc::as_ptr(&policy));
+        let ssh = &request.ssh;
+        let key = (hosts, compiler, need, only_ours, backoff, ssh.clone(), Rc::as_ptr(&policy));
         let seats = match cache.0.get(&key) {
             Some(seats) => Rc::clone(seats),
             None => {
                 let name = &judge::name_of(&request.compiler);
-                let wanted = Wanted { name, local: &local, need, only_ours, backoff };
+                let wanted = Wanted { name, local: &local, need, only_ours, backoff, ssh };
                 // Lots are drawn among all.
                 let enough = if list.randomize { usize::MAX } else { self.n_idle_wanted() };
                 let mut seats = self.seats(now, (&list, enough), wanted, &policy);
@@ -203,7 +203,6 @@ impl Books {
                 let problems = list_problems(&request.hosts.origin, list);
                 Some(self.warned(now, granted, &problems))
             }
-            Who::Unsupported(_) => None,
         }
     }
 
@@ -226,7 +225,7 @@ impl Books {
         let worth_it = |seat: &Seat| match seat.who {
             Who::Peer(_, Some(_)) => true,
             Who::Peer(key, None) => self.is_being_checked(now, key, patience),
-            _ => false,
+            Who::ThisMachine => false,
         };
         let settling = list.entries.contains(&HostEntry::Zeroconf)
             && self.is_settling(now, patience)
@@ -253,7 +252,6 @@ impl Books {
         let in_use = match &seat.who {
             Who::ThisMachine => self.listed_local_in_use,
             Who::Peer(key, _) => self.peers.get(key).map_or(0, |peer| peer.in_use),
-            Who::Unsupported(_) => 0,
         };
         Load { in_use, slots: seat.slots }
     }
@@ -262,7 +260,7 @@ impl Books {
         &mut self,
         id: ClientId,
         preprocessors: Option<u16>,
-        (key, listed): (PeerKey, Option<&TcpHost>),
+        (key, listed): (PeerKey, Option<&ListedHost>),
         matched: &Match,
     ) -> Option<AgentMessage> {
         if !self.local.take(preprocessors) {
@@ -274,13 +272,13 @@ impl Books {
         let peer = self.peers.get_mut(&key)?;
         peer.in_use += 1;
         let protocol = match listed {
-            Some(host) if host.options.lzo => Protocol::Lzo,
+            Some(host) if host.options().lzo => Protocol::Lzo,
             Some(_) => Protocol::Plain,
             None => speed::protocol(peer, &self.scene.network_names()),
         };
         let placement = Placement {
             key: key.0,
-            host: listed.map_or_else(|| peer.host_port(), |host| host.token.clone()),
+            host: listed.map_or_else(|| peer.host_port(), |host| host.token().to_owned()),
             addrs: matched.addrs.clone(),
             protocol: protocol.version(),
             compiler: matched.name.clone().into_bytes(),
@@ -288,7 +286,7 @@ impl Books {
             target: matched.target.clone(),
             maker: matched.maker.clone(),
             ours: matches!(peer.state, State::Ours(_)),
-            ssh: None,
+            ssh: peer.route(),
             warnings: Vec::new(),
             slot,
             local_slot,
@@ -299,6 +297,7 @@ impl Books {
         (client.slot, client.local_slot) = (slot, local_slot);
         client.place = Some((key, matched.name.clone()));
         client.sent_to.clone_from(&matched.addrs);
+        client.recalled = false;
         client.protocol = protocol;
         Some(AgentMessage::Placed(Box::new(placement)))
     }
@@ -374,7 +373,8 @@ impl Books {
             .map(|(query, local)| {
                 let name = &judge::name_of(query);
                 let backoff = request.backoff;
-                let wanted = Wanted { name, local, need, only_ours: false, backoff };
+                let wanted =
+                    Wanted { name, local, need, only_ours: false, backoff, ssh: &request.ssh };
                 self.seats(now, (&list, usize::MAX), wanted, &policy)
             })
             .collect();
@@ -397,7 +397,7 @@ impl Books {
     pub(super) fn judge(
         &mut self,
         now: Instant,
-        (key, listed): (PeerKey, Option<&TcpHost>),
+        (key, listed): (PeerKey, Option<&ListedHost>),
         wanted: Wanted<'_>,
         policy: &Policy,
     ) -> Judgement {

@@ -20,6 +20,8 @@ use crate::wire::control::{AgentMessage, HelloReply};
 
 /// For so long an answer or a job proves that a peer is there.
 const PROOF_HOLDS: Duration = Duration::from_secs(15);
+/// The same of one reached by ssh.
+const SSH_PROOF_HOLDS: Duration = Duration::from_secs(600);
 /// A host with jobs that could not be reached is tried again after this.
 const CHECK_AGAIN: Duration = Duration::from_secs(1);
 /// A host with jobs is lost when so many connects in a row failed: one fails easily, while an
@@ -52,12 +54,28 @@ pub(super) struct Pulse {
     hoped_for: bool,
     /// Connects that failed in a row while jobs were there.
     misses: u32,
+    /// To ask costs an ssh connection; one that is held tells of its end by itself.
+    by_ssh: bool,
 }
 
 impl Pulse {
+    /// Of a host reached by ssh.
+    pub(super) fn by_ssh() -> Self {
+        Self { by_ssh: true, ..Self::default() }
+    }
+
+    fn proof_holds(&self) -> Duration {
+        if self.by_ssh { SSH_PROOF_HOLDS } else { PROOF_HOLDS }
+    }
+
+    /// When it was last proved to be there, unless that is void.
+    pub(super) fn alive_at(&self) -> Option<Instant> {
+        self.alive_at
+    }
+
     /// It has answered, or run a job.
     pub(super) fn beats(&mut self, now: Instant) {
-        let check_at = Some(now + PROOF_HOLDS);
+        let check_at = Some(now + self.proof_holds());
         (self.alive_at, self.check_at, self.misses) = (Some(now), check_at, 0);
         self.has_answered = true;
         self.hoped_for = false;
@@ -80,14 +98,14 @@ impl Pulse {
     }
 
     /// What was proved is void: it must be asked, and at once if it has jobs.
-    fn is_in_doubt(&mut self, now: Instant) {
+    pub(super) fn is_in_doubt(&mut self, now: Instant) {
         self.alive_at = None;
         self.check_at = self.check_at.map(|_| now);
     }
 
     /// It takes connections and says nothing: to be asked again, but later.
     fn keeps_waiting(&mut self, now: Instant) {
-        (self.check_at, self.misses) = (Some(now + PROOF_HOLDS), 0);
+        (self.check_at, self.misses) = (Some(now + self.proof_holds()), 0);
         self.alive_at = None;
     }
 
@@ -101,7 +119,7 @@ impl Pulse {
     }
 
     fn is_proven(&self, now: Instant) -> bool {
-        self.alive_at.is_some_and(|at| now < at + PROOF_HOLDS)
+        self.alive_at.is_some_and(|at| now < at + self.proof_holds())
     }
 }
 
@@ -203,6 +221,10 @@ impl Books {
             Origin::Listed { host, port } if peer.in_use == 0 => {
                 Action::ResolveAndHello(key, host.clone(), *port)
             }
+            Origin::Ssh(_) => match peer.reach() {
+                Some(reach) => Action::SshHello(key, reach),
+                None => return,
+            },
             _ => Action::Hello(key, addrs, patience),
         };
         self.actions.push(action);
@@ -315,10 +337,10 @@ impl Books {
     fn recall(&mut self, reason: &str, is_lost: impl Fn(PeerKey, &[SocketAddr]) -> bool) {
         let places = self.clients.iter_mut().filter_map(|(id, client)| {
             let (key, _) = client.place.as_ref()?;
-            let lost = !client.sent_to.is_empty() && is_lost(*key, &client.sent_to);
+            let lost = !client.recalled && is_lost(*key, &client.sent_to);
             lost.then(|| {
                 // Nothing of it is waited for: it need not be told again.
-                client.sent_to.clear();
+                client.recalled = true;
                 (*id, *key)
             })
         });

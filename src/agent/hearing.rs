@@ -1,5 +1,6 @@
 //! What the books learn of peers and compilers: discovery, answers to questions, identities.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -8,6 +9,7 @@ use super::books::{Action, Books};
 use super::judge::LocalCompiler;
 use super::peers::{Origin, Peer, PeerAddr, PeerKey, Run, State};
 use super::remembered::{Memory, RememberedHost, RememberedName, RememberedPeer};
+use super::ssh::SshWay;
 use super::stock::{Meaning, StockNames};
 use crate::discovery::cluster::{Change, NodeKey};
 use crate::discovery::heard::Heard;
@@ -15,7 +17,8 @@ use crate::discovery::interfaces::is_link_local_v6;
 use crate::discovery::networks::NetworkName;
 use crate::discovery::txt::HeardTxt;
 use crate::fingerprint::probe;
-use crate::wire::control::CompilerQuery;
+use crate::settings::hosts::SshHost;
+use crate::wire::control::{CompilerQuery, SshClient};
 
 /// After that, a compiler of this machine that could not be told is asked again if a job names it.
 const IDENTIFY_AGAIN: Duration = Duration::from_secs(10);
@@ -33,25 +36,26 @@ impl Books {
             Answer::Ours(addr, reply) if peer.is_answered_by_another(&reply) => {
                 let reason = silence("another daemon is at its address");
                 self.unanswered(now, key, reason, Contact::Refused);
-                return match self.met_instead(addr, &reply) {
+                let met = addr.and_then(|addr| self.met_instead(addr, &reply));
+                return match met {
                     Some(met) => self.peer_answered(now, met, Answer::Ours(addr, reply)),
                     None => self.serve_waiting(now),
                 };
             }
             Answer::Ours(addr, reply) => {
-                peer.reached(addr);
+                peer.answered_at_addr(addr);
                 peer.answered_ours(*reply);
                 peer.pulse.beats(now);
                 addr
             }
             Answer::Stock(addr) if peer.says_it_is_ours() => {
-                peer.reached(addr);
+                peer.answered_at_addr(addr);
                 peer.pulse.is_met();
                 peer.failed(now, "it refuses this machine (see --allow there)".to_owned());
                 addr
             }
             Answer::Stock(addr) => {
-                peer.reached(addr);
+                peer.answered_at_addr(addr);
                 peer.answered_stock();
                 peer.pulse.beats(now);
                 addr
@@ -62,7 +66,9 @@ impl Books {
             }
         };
         let after = peer.run();
-        self.vouch(now, key, Ok(reached));
+        if let Some(reached) = reached {
+            self.vouch(now, key, Ok(reached));
+        }
         self.recall_left_behind(key);
         if let Some(before) = before.filter(|before| Some(*before) != after) {
             self.ask_those_of(now, before);
@@ -171,6 +177,54 @@ impl Books {
         self.listed.insert((host.to_owned(), port), key);
         self.ask(now, key);
         key
+    }
+
+    /// The same of a host reached by ssh. The keys of the client that came last are used.
+    pub(super) fn ssh_peer(&mut self, now: Instant, host: &SshHost, client: &SshClient) -> PeerKey {
+        let way = SshWay {
+            program: client.program.clone(),
+            user: host.user.clone(),
+            host: host.host.clone(),
+            command: host.command.clone(),
+        };
+        let known = self.by_ssh.get(&way).copied();
+        let key = known.unwrap_or_else(|| {
+            let key = self.new_key();
+            let origin = Origin::Ssh(way.clone());
+            self.peers.insert(key, Peer::new(key, origin, host.host.clone(), Vec::new()));
+            self.by_ssh.insert(way, key);
+            key
+        });
+        if let Some(peer) = self.peers.get_mut(&key) {
+            peer.ssh_auth_sock.clone_from(&client.auth_sock);
+            if known.is_none() || peer.is_due(now) {
+                self.ask(now, key);
+            }
+        }
+        key
+    }
+
+    /// The connection to a host reached by ssh is there, by its socket, or it has ended.
+    pub(super) fn ssh_connection(&mut self, now: Instant, key: PeerKey, path: Option<Vec<u8>>) {
+        let Some(peer) = self.peers.get_mut(&key) else { return };
+        let has_ended = path.is_none();
+        peer.control_path = path;
+        if has_ended {
+            // The jobs that went over it have lost it too, and a new one has to be made.
+            peer.pulse.is_in_doubt(now);
+            self.check_jobs(now);
+        }
+    }
+
+    /// Is this the socket of the connection in use?
+    pub(super) fn is_connected_by(&self, key: PeerKey, path: &[u8]) -> bool {
+        self.peers.get(&key).is_some_and(|peer| peer.control_path.as_deref() == Some(path))
+    }
+
+    /// Since when the connection by ssh, made at `since`, is of no use; none while it has jobs.
+    pub(super) fn ssh_unused_since(&self, key: PeerKey, since: Instant) -> Option<Instant> {
+        let Some(peer) = self.peers.get(&key) else { return Some(since) };
+        (peer.in_use == 0).then(|| peer.pulse.alive_at().map_or(since, |at| at.max(since)))
     }
 
     /// Peers of the last time on the networks that this machine is on.
@@ -344,7 +398,7 @@ impl Books {
                 Origin::Listed { host, port } if !names.is_empty() => {
                     memory.listed.push(RememberedHost { host: host.clone(), port: *port, names });
                 }
-                Origin::Listed { .. } => {}
+                Origin::Listed { .. } | Origin::Ssh(_) => {}
                 Origin::Discovered(node) => {
                     if let Some((network, remembered)) = self.filed(peer, node, names) {
                         memory.networks.entry(network.0.clone()).or_default().push(remembered);
@@ -395,9 +449,14 @@ impl Books {
     /// Asks a stock peer what this name stands for, unless that is under way.
     pub(super) fn probe(&mut self, now: Instant, key: PeerKey, name: &str) {
         let Some(peer) = self.peers.get_mut(&key) else { return };
-        let Some(addr) = peer.answered_at() else { return };
-        if peer.stock.ask(now, name) {
-            self.actions.push(Action::Probe(key, addr, name.to_owned()));
+        let name = name.to_owned();
+        let action = match (peer.reach(), peer.answered_at()) {
+            (Some(reach), _) => Action::SshProbe(key, reach, name.clone()),
+            (None, Some(addr)) => Action::Probe(key, addr, name.clone()),
+            (None, None) => return,
+        };
+        if peer.stock.ask(now, &name) {
+            self.actions.push(action);
         }
     }
 
@@ -413,8 +472,10 @@ impl Books {
     /// Forgets the listed peers without jobs; those that a list still names come back by it.
     pub(super) fn forget_listed(&mut self) {
         self.listed.retain(|_, key| self.peers.get(key).is_some_and(|peer| peer.in_use > 0));
-        let (listed, peers) = (&self.listed, &mut self.peers);
-        peers.retain(|key, peer| peer.is_discovered() || listed.values().any(|kept| kept == key));
+        self.by_ssh.retain(|_, key| self.peers.get(key).is_some_and(|peer| peer.in_use > 0));
+        let kept: HashSet<PeerKey> =
+            self.listed.values().chain(self.by_ssh.values()).copied().collect();
+        self.peers.retain(|key, peer| peer.is_discovered() || kept.contains(key));
     }
 
     /// Asks those again whose pause is over.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::peers::{Origin, Peer, State};
 use super::scene::Scene;
+use super::seats::ListedHost;
 use super::stock::{Known, Meaning, Need};
 use crate::fingerprint::stock::candidate_names;
 use crate::fingerprint::{Driver, Family, Offered, Toolchain};
@@ -14,7 +15,7 @@ use crate::policy::networks::Standing;
 use crate::policy::rule::{Candidate, CandidateAddr, Source};
 use crate::policy::verdict::{self, HeldBack, Inventory, Job};
 use crate::settings::hosts::{DEFAULT_PORT, TcpHost};
-use crate::wire::control::{ANY_PROGRAM, CompilerQuery};
+use crate::wire::control::{ANY_PROGRAM, CompilerQuery, SshClient};
 
 /// What is known of a compiler of this machine.
 #[derive(Clone, Debug)]
@@ -118,13 +119,15 @@ pub(super) struct Wanted<'a> {
     pub(super) only_ours: bool,
     /// [`PlaceRequest::backoff`](crate::wire::control::PlaceRequest::backoff).
     pub(super) backoff: Duration,
+    /// How the client would reach hosts by ssh.
+    pub(super) ssh: &'a SshClient,
 }
 
 /// Judges `peer` for a job of this compiler. `listed` is its token, if the user wrote it into the
 /// list. Names that a stock peer should be asked about meanwhile go to `confirm`.
 pub(super) fn judge(
     now: Instant,
-    (peer, listed): (&Peer, Option<&TcpHost>),
+    (peer, listed): (&Peer, Option<&ListedHost>),
     wanted: Wanted<'_>,
     (policy, scene): (&Policy, &Scene),
     confirm: &mut Vec<String>,
@@ -136,7 +139,7 @@ pub(super) fn judge(
         None if peer.is_among(&scene.own_addrs()) => {
             return Judgement::excluded("this machine itself");
         }
-        Some(host) if names_this_machine(peer, host, scene) => {
+        Some(ListedHost::Tcp(host)) if names_this_machine(peer, host, scene) => {
             return Judgement::excluded("this machine itself; write localhost to compile here too");
         }
         _ => {}
@@ -336,11 +339,11 @@ fn distrusted(peer: &Peer, judgement: Judgement) -> Judgement {
     }
 }
 
-fn unusable_token(host: &TcpHost) -> Option<&'static str> {
-    if host.options.down {
+fn unusable_token(host: &ListedHost) -> Option<&'static str> {
+    if host.options().down {
         return Some("marked down in the list");
     }
-    host.options.auth.then_some("it wants GSS-API, which is not supported")
+    host.options().auth.then_some("it wants GSS-API, which is not supported")
 }
 
 fn candidate(peer: &Peer, scene: &Scene) -> Candidate {
@@ -360,7 +363,7 @@ fn candidate(peer: &Peer, scene: &Scene) -> Candidate {
         host: peer.name.clone(),
         id: peer.id(),
         source: match peer.origin {
-            Origin::Listed { .. } => Source::Hosts,
+            Origin::Listed { .. } | Origin::Ssh(_) => Source::Hosts,
             Origin::Discovered(_) => Source::Zeroconf,
         },
         addrs: addrs.collect(),

@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 
 use super::health::Pulse;
 use super::speed::Speed;
+use super::ssh::{Reach, SshWay};
 use super::stock::StockNames;
 use crate::base::node::NodeId;
 use crate::discovery::cluster::NodeKey;
 use crate::discovery::txt::HeardTxt;
 use crate::fingerprint::Offered;
 use crate::settings::hosts::DEFAULT_SLOTS;
-use crate::wire::control::HelloReply;
+use crate::wire::control::{HelloReply, SshRoute};
 
 /// First pause before a silent peer is asked again; doubled each time up to [`MAX_RETRY`].
 const FIRST_RETRY: Duration = Duration::from_secs(1);
@@ -37,6 +38,8 @@ pub(super) struct PeerKey(pub(super) u64);
 pub(super) enum Origin {
     /// The user wrote it into a host list: host and port.
     Listed { host: String, port: u16 },
+    /// The user wrote it into a host list as one reached by ssh.
+    Ssh(SshWay),
     /// It was discovered, or remembered from the last time on this network.
     Discovered(NodeKey),
 }
@@ -103,6 +106,9 @@ pub(super) struct Peer {
     pub(super) state: State,
     /// Of a stock peer.
     pub(super) stock: StockNames,
+    /// Of one reached by ssh: where the keys are, and the socket of its connection.
+    pub(super) ssh_auth_sock: Option<Vec<u8>>,
+    pub(super) control_path: Option<Vec<u8>>,
     /// Jobs of this agent's clients there.
     pub(super) in_use: u16,
     /// A hello is on its way, or waits for its turn.
@@ -128,6 +134,10 @@ pub(super) struct Peer {
 impl Peer {
     /// A peer of which nothing is known yet but its name and addresses.
     pub(super) fn new(key: PeerKey, origin: Origin, name: String, addrs: Vec<PeerAddr>) -> Self {
+        let pulse = match origin {
+            Origin::Ssh(_) => Pulse::by_ssh(),
+            Origin::Listed { .. } | Origin::Discovered(_) => Pulse::default(),
+        };
         Self {
             key,
             origin,
@@ -136,9 +146,11 @@ impl Peer {
             advert: HeardTxt::default(),
             state: State::Asking,
             stock: StockNames::default(),
+            ssh_auth_sock: None,
+            control_path: None,
             in_use: 0,
             question_under_way: false,
-            pulse: Pulse::default(),
+            pulse,
             best: None,
             answered_at: None,
             run: None,
@@ -207,6 +219,27 @@ impl Peer {
     /// Was it discovered, not listed?
     pub(super) fn is_discovered(&self) -> bool {
         matches!(self.origin, Origin::Discovered(_))
+    }
+
+    /// How it is reached by ssh, if it is.
+    pub(super) fn reach(&self) -> Option<Reach> {
+        let Origin::Ssh(way) = &self.origin else { return None };
+        let (auth_sock, control_path) = (self.ssh_auth_sock.clone(), self.control_path.clone());
+        Some(Reach { way: way.clone(), auth_sock, control_path })
+    }
+
+    /// The same for a client.
+    pub(super) fn route(&self) -> Option<SshRoute> {
+        let Origin::Ssh(SshWay { user, host, command, .. }) = &self.origin else { return None };
+        let (user, host, command) = (user.clone(), host.clone(), command.clone());
+        Some(SshRoute { user, host, command, control_path: self.control_path.clone() })
+    }
+
+    /// It has answered, by way of this address if it has one.
+    pub(super) fn answered_at_addr(&mut self, addr: Option<SocketAddr>) {
+        if let Some(addr) = addr {
+            self.reached(addr);
+        }
     }
 
     /// How often in a row it did not answer.
@@ -299,6 +332,9 @@ impl Peer {
     pub(super) fn failed(&mut self, now: Instant, reason: String) {
         self.pulse.stops();
         let pause = FIRST_RETRY.saturating_mul(1 << self.failures.min(5)).min(MAX_RETRY);
+        // Some hosts lock out who comes to ssh in vain too often.
+        let patient = matches!(self.origin, Origin::Ssh(_)) && self.failures > 0;
+        let pause = if patient { pause * 10 } else { pause };
         self.failures += 1;
         self.state = State::Silent { reason, retry_at: now + pause };
     }

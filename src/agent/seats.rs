@@ -8,11 +8,35 @@ use super::decide::{Seat, Who};
 use super::judge::{Judgement, Wanted};
 use super::peers::{Mark, Peer};
 use crate::policy::file::Policy;
-use crate::settings::hosts::{HostEntry, HostList};
+use crate::settings::hosts::{HostEntry, HostList, HostOptions, SshHost, TcpHost};
 
 /// Of the discovered hosts, so many idle ones are kept at hand beyond those that are needed. A
 /// smaller network is known wholly.
 const SPARE: usize = 16;
+
+/// A host as a list has it.
+#[derive(Clone, Debug)]
+pub(super) enum ListedHost {
+    Tcp(TcpHost),
+    Ssh(SshHost),
+}
+
+impl ListedHost {
+    /// As written.
+    pub(super) fn token(&self) -> &str {
+        match self {
+            Self::Tcp(host) => &host.token,
+            Self::Ssh(host) => &host.token,
+        }
+    }
+
+    pub(super) fn options(&self) -> HostOptions {
+        match self {
+            Self::Tcp(host) => host.options,
+            Self::Ssh(host) => host.options,
+        }
+    }
+}
 
 impl Seat {
     fn is_discovered(&self) -> bool {
@@ -50,18 +74,19 @@ impl Books {
                     slots: (*slots).min(self.local.cores()),
                     judgement: Judgement::this_machine(),
                 }),
-                HostEntry::Ssh(host) => seats.push(Seat {
-                    who: Who::Unsupported(host.token.clone()),
-                    slots: host.slots,
-                    judgement: Judgement::excluded("hosts reached by ssh are not supported yet"),
-                }),
+                HostEntry::Ssh(host) => {
+                    let key = self.ssh_peer(now, host, wanted.ssh);
+                    let listed = ListedHost::Ssh(host.clone());
+                    let judgement = self.judge(now, (key, Some(&listed)), wanted, policy);
+                    let who = Who::Peer(key, Some(listed));
+                    seats.push(Seat { who, slots: host.slots, judgement });
+                }
                 HostEntry::Tcp(host) => {
                     let key = self.listed_peer(now, &host.host, host.port);
-                    seats.push(Seat {
-                        who: Who::Peer(key, Some(host.clone())),
-                        slots: host.slots,
-                        judgement: self.judge(now, (key, Some(host)), wanted, policy),
-                    });
+                    let listed = ListedHost::Tcp(host.clone());
+                    let judgement = self.judge(now, (key, Some(&listed)), wanted, policy);
+                    let who = Who::Peer(key, Some(listed));
+                    seats.push(Seat { who, slots: host.slots, judgement });
                 }
                 HostEntry::Zeroconf => {
                     self.browse(now);

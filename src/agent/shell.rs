@@ -14,6 +14,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use nix::fcntl::Flock;
 use tokio::net::UnixListener;
+use tokio::process::Child;
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, spawn_blocking, yield_now};
 use tokio::time::sleep_until;
@@ -28,6 +29,7 @@ use super::networks::Whereabouts;
 use super::peers::PeerKey;
 use super::policies::Policies;
 use super::remembered::{self, RememberedPeer};
+use super::ssh::Masters;
 use super::watches;
 use crate::discovery::browse::Browser;
 use crate::discovery::heard::Heard;
@@ -84,6 +86,10 @@ pub(super) enum Event {
     Answered(PeerKey, Answer),
     Probed(PeerKey, String, Probed),
     Identified(CompilerQuery, Identified),
+    /// A connection by ssh, and its socket.
+    Connected(PeerKey, Child, Vec<u8>),
+    /// It has ended.
+    Disconnected(PeerKey, Vec<u8>),
     /// Links, addresses or routes have changed.
     Moved(Change),
     /// The agent's directory or socket was removed.
@@ -140,6 +146,7 @@ pub(super) async fn run(
         }
     }
     owner.leave();
+    owner.masters.close_all().await;
     Ok(())
 }
 
@@ -158,6 +165,7 @@ struct Owner {
     toolchains: ToolchainCache,
     answers: HashMap<ClientId, mpsc::Sender<AgentMessage>>,
     events: mpsc::Sender<Event>,
+    masters: Masters,
     browser: Option<(Browser, mpsc::Receiver<Heard>)>,
     whereabouts: Whereabouts,
     looked_at: Instant,
@@ -197,6 +205,7 @@ impl Owner {
             policies: Policies::new(setting.distcc_dir.clone()),
             toolchains,
             answers: HashMap::new(),
+            masters: Masters::new(setting.dir.clone(), events.clone()),
             events,
             browser: None,
             whereabouts: Whereabouts::new(&setting.distcc_dir),
@@ -227,7 +236,9 @@ impl Owner {
         let leaves = idle.then(|| self.idle_since + self.setting.idle);
         let ordered = self.orders.iter().map(|(_, _, latest)| *latest).min();
         let books = self.books.next_deadline(self.clock.now());
-        let deadlines = [books, self.remember_at, leaves, self.moved_at, self.look_at, ordered];
+        let closes = self.masters.next_close(&self.books);
+        let deadlines =
+            [books, self.remember_at, leaves, self.moved_at, self.look_at, ordered, closes];
         self.clock.alarm(deadlines.into_iter().flatten().min(), !idle)
     }
 
@@ -254,6 +265,7 @@ impl Owner {
             self.look_around(now);
         }
         self.obey(now);
+        self.masters.close_unused(now, &self.books);
         self.books.tick(now);
     }
 
@@ -274,7 +286,23 @@ impl Owner {
                 self.idle_since = now;
             }
             Event::Outdated => self.make_room(),
-            Event::Answered(key, answer) => self.books.peer_answered(now, key, answer),
+            Event::Answered(key, answer) => {
+                if matches!(answer, Answer::Failed(..)) {
+                    // A connection over which there is no answer is none.
+                    self.masters.close(key);
+                }
+                self.books.peer_answered(now, key, answer);
+            }
+            Event::Connected(key, child, path) => {
+                self.masters.hold(now, key, child, path.clone());
+                self.books.ssh_connection(now, key, Some(path));
+            }
+            Event::Disconnected(key, path) => {
+                if self.books.is_connected_by(key, &path) {
+                    self.masters.lost(key);
+                    self.books.ssh_connection(now, key, None);
+                }
+            }
             Event::Probed(key, name, probed) => self.books.peer_probed(now, key, &name, probed),
             Event::Identified(query, identified) => self.identified(now, query, identified),
             Event::Moved(change) => {
@@ -390,6 +418,8 @@ impl Owner {
                 let probed = ask::probe(addr, &name).await;
                 Event::Probed(key, name, probed)
             }),
+            Action::SshHello(key, reach) => self.masters.ask(key, reach),
+            Action::SshProbe(key, reach, name) => self.masters.probe(key, reach, name),
             Action::Identify(query) => self.identify(query),
             Action::Browse => self.browse(),
             Action::Remember => {

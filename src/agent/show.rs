@@ -91,18 +91,17 @@ fn line(books: &Books, seat: &Seat, verdicts: Vec<VerdictLine>) -> HostLine {
             let token = format!("localhost/{}", seat.slots);
             (token, "localhost".to_owned(), "this machine".to_owned(), "hosts")
         }
-        Who::Unsupported(token) => (token.clone(), token.clone(), String::new(), "hosts"),
         Who::Peer(key, listed) => {
             let peer = &books.peers[key];
             let token = match listed {
-                Some(host) => host.token.clone(),
+                Some(host) => host.token().to_owned(),
                 None => {
                     let protocol = speed::protocol(peer, &books.scene.network_names());
                     discovered_token(peer, seat.slots, protocol)
                 }
             };
             let source = match peer.origin {
-                Origin::Listed { .. } => "hosts",
+                Origin::Listed { .. } | Origin::Ssh(_) => "hosts",
                 Origin::Discovered(_) => "zeroconf",
             };
             (token, peer.name.clone(), address(peer), source)
@@ -124,6 +123,7 @@ fn address(peer: &Peer) -> String {
     match (&peer.state, peer.addrs.first()) {
         (_, Some(first)) => first.addr.to_string(),
         (State::Silent { reason, .. }, None) => reason.clone(),
+        (_, None) if matches!(peer.origin, Origin::Ssh(_)) => "by ssh".to_owned(),
         (_, None) => "not resolved yet".to_owned(),
     }
 }

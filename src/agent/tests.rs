@@ -5,6 +5,7 @@ mod health;
 mod identity;
 mod patience;
 mod speeds;
+mod ssh;
 mod stock;
 mod strangers;
 
@@ -19,7 +20,7 @@ use crate::policy::file;
 use crate::settings::hosts::DEFAULT_BACKOFF;
 use crate::wire::control::{
     AgentMessage, CompilerQuery, HostsText, JobReport, LocalPurpose, PlaceRequest, Placement,
-    Transfer,
+    SshClient, Transfer,
 };
 
 use farm::{Farm, SETTLED, addr, gcc, identity, query, up};
@@ -424,6 +425,7 @@ fn hosts_and_compilers_of_ever_new_requests_are_not_kept_for_ever() {
             may_fall_back: true,
             unmarked: false,
             only_ours: false,
+            ssh: SshClient::default(),
             backoff: DEFAULT_BACKOFF,
         };
         let compiler = request.compiler.clone();

@@ -23,6 +23,7 @@ use super::agent_link::{AgentError, AgentLink, Grant};
 use super::log::Log;
 use super::once;
 use super::session::report_problems;
+use super::ssh::ssh_client;
 use super::static_hosts::{Choice, ChosenHost, SlotFiles, StaticHosts};
 use super::terminal;
 use super::watch::Watch;
@@ -162,6 +163,7 @@ impl<'a> Places<'a> {
             may_fall_back: self.env.fallback || *only_ours,
             unmarked: *unmarked,
             only_ours: *only_ours,
+            ssh: ssh_client(self.env),
             backoff: self.env.backoff_period,
         };
         if let Some(granted) = self.ask_agent(|link| link.place(request.clone()), Start::IfNeeded) {

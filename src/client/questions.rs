@@ -18,6 +18,7 @@ use super::compiler::Compiler;
 use super::log::Log;
 use super::place;
 use super::session::{query, read_hosts, report_problems};
+use super::ssh::ssh_client;
 use crate::monitor::hosts::{render_plain, render_why};
 use crate::monitor::networks::render;
 
@@ -154,6 +155,7 @@ impl Hosts<'_> {
             compilers,
             policy: self.env.policy.as_ref().map(|path| path.to_string_lossy().into_owned()),
             backoff: self.env.backoff_period,
+            ssh: ssh_client(self.env),
         };
         self.agent(|agent| agent.show_hosts(request.clone()))
     }

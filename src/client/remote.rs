@@ -138,12 +138,11 @@ impl<'a> Connection<'a> {
 
     /// Starts this ssh, which connects while the source is made.
     pub(super) fn open_ssh(argv: Vec<OsString>, log: &'a Log) -> Result<Self, HostFailure> {
-        Self::over(Channel::open(argv, log))
+        Channel::open(argv, log).map(Self::over)
     }
 
-    fn over(channel: io::Result<Channel<'a>>) -> Result<Self, HostFailure> {
-        let channel = channel.map_err(|error| HostFailure::Ssh(error.to_string()))?;
-        Ok(Self { way: Way::Ssh(Box::new(channel)), since: Instant::now() })
+    fn over(channel: Channel<'a>) -> Self {
+        Self { way: Way::Ssh(Box::new(channel)), since: Instant::now() }
     }
 
     /// Sends `request` and waits for the answer. `stall` is how long nothing may happen. Tells too
@@ -161,13 +160,8 @@ impl<'a> Connection<'a> {
             Way::Tcp { addr, patience, .. } if is_stale || has_spoken => {
                 self = Self::open(&[*addr], *patience, watch)?;
             }
-            // A host that ssh cannot reach it does not reach now either.
-            Way::Ssh(channel) if is_stale => {
-                if !(has_spoken && channel.has_failed()) {
-                    self = Self::over(channel.again())?;
-                }
-            }
-            _ => {}
+            Way::Ssh(channel) if is_stale => self = Self::over(channel.renewed(has_spoken)?),
+            Way::Tcp { .. } | Way::Ssh(_) => {}
         }
         let exchanged = self.talk(request, protocol, stall, watch);
         match (&mut self.way, exchanged) {

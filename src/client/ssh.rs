@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
+use crate::settings::env::Environment;
 use crate::settings::ssh::{SshProgram, Target};
-use crate::wire::control::SshRoute;
+use crate::wire::control::{SshClient, SshRoute};
 
 use super::child::Running;
 use super::log::Log;
@@ -40,6 +41,13 @@ pub(super) fn argv(program: &SshProgram, route: &SshRoute) -> Vec<OsString> {
     }
 }
 
+/// What the agent has to know of how this client calls ssh.
+pub(super) fn ssh_client(env: &Environment) -> SshClient {
+    use std::os::unix::ffi::OsStrExt;
+    let auth_sock = env.ssh_auth_sock.as_ref().map(|path| path.as_os_str().as_bytes().to_vec());
+    SshClient { program: env.ssh.0.clone(), auth_sock }
+}
+
 /// An ssh that runs, ended and waited for when this is dropped.
 #[derive(Debug)]
 pub(super) struct Channel<'a> {
@@ -52,7 +60,11 @@ pub(super) struct Channel<'a> {
 
 impl<'a> Channel<'a> {
     /// Starts ssh. Its standard error is kept from the user's, where a build's is read.
-    pub(super) fn open(argv: Vec<OsString>, log: &'a Log) -> io::Result<Self> {
+    pub(super) fn open(argv: Vec<OsString>, log: &'a Log) -> Result<Self, HostFailure> {
+        Self::start(argv, log).map_err(|error| HostFailure::Ssh(error.to_string()))
+    }
+
+    fn start(argv: Vec<OsString>, log: &'a Log) -> io::Result<Self> {
         let (stream, theirs) = UnixStream::pair()?;
         stream.set_nonblocking(true)?;
         let said = File::from(memfd_create(c"ssh", MFdFlags::MFD_CLOEXEC)?);
@@ -68,8 +80,11 @@ impl<'a> Channel<'a> {
         Ok(Self { argv, stream, child, said, log })
     }
 
-    /// Another one to the same host.
-    pub(super) fn again(&self) -> io::Result<Self> {
+    /// Another one to the same host, unless ssh itself has failed: `has_closed` if it may have.
+    pub(super) fn renewed(&mut self, has_closed: bool) -> Result<Self, HostFailure> {
+        if has_closed && self.end().and_then(|end| end.code()) == Some(SSH_FAILED) {
+            return Err(self.explain(HostFailure::Gone));
+        }
         Self::open(self.argv.clone(), self.log)
     }
 
@@ -86,11 +101,6 @@ impl<'a> Channel<'a> {
     /// How the program has ended, if that is so or happens soon.
     fn end(&mut self) -> Option<ExitStatus> {
         self.child.wait_for(END_DEADLINE).ok().flatten()
-    }
-
-    /// Has ssh itself failed?
-    pub(super) fn has_failed(&mut self) -> bool {
-        self.end().and_then(|end| end.code()) == Some(SSH_FAILED)
     }
 
     /// Why the host closed: `failure`, unless ssh knows better.

@@ -70,11 +70,6 @@ impl SshProgram {
         Some(if words.is_empty() { Self::default() } else { Self { words } })
     }
 
-    /// The program and what comes first.
-    pub(crate) fn words(&self) -> &[OsString] {
-        &self.words
-    }
-
     /// May one connection serve several jobs? OpenSSH's can, and another program would not
     /// understand how it is asked for that.
     pub(crate) fn can_share(&self) -> bool {

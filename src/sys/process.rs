@@ -3,6 +3,8 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -113,6 +115,16 @@ pub(crate) fn close_inherited() {
         // SAFETY: as above; the descriptor of the listing itself is closed already and its
         // number only yields EBADF.
         unsafe { libc::close(fd) };
+    }
+}
+
+/// Has the child of `command` told to end when the thread that starts it ends.
+#[expect(unsafe_code, reason = "what runs between fork and exec")]
+pub(crate) fn ends_with_us(command: &mut Command) {
+    // SAFETY: prctl takes and returns plain numbers and may be called between fork and exec.
+    unsafe {
+        command
+            .pre_exec(|| nix::sys::prctl::set_pdeathsig(Signal::SIGTERM).map_err(io::Error::from));
     }
 }
 

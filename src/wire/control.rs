@@ -155,8 +155,19 @@ pub(crate) struct PlaceRequest {
     pub(crate) unmarked: bool,
     /// True if only a daemon of ours takes this job: distccd 3.4 refuses one of its options.
     pub(crate) only_ours: bool,
+    /// For hosts reached by ssh.
+    pub(crate) ssh: SshClient,
     /// `$DISTCC_BACKOFF_PERIOD` of the client: for so long a host whose jobs failed is left out.
     pub(crate) backoff: Duration,
+}
+
+/// How this client would call ssh, which the agent does in its stead.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) struct SshClient {
+    /// `$DISTCC_SSH`.
+    pub(crate) program: Option<String>,
+    /// `$SSH_AUTH_SOCK`.
+    pub(crate) auth_sock: Option<Vec<u8>>,
 }
 
 /// A host list as the user wrote it; the agent parses it with `settings::hosts`.
@@ -228,6 +239,8 @@ pub(crate) struct ShowRequest {
     pub(crate) policy: Option<String>,
     /// As in [`PlaceRequest::backoff`].
     pub(crate) backoff: Duration,
+    /// For hosts reached by ssh.
+    pub(crate) ssh: SshClient,
 }
 
 /// From the agent to a client.

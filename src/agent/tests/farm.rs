@@ -19,7 +19,7 @@ use crate::policy::networks::{Gateway, KnownNetworks, NetworkId};
 use crate::settings::hosts::DEFAULT_BACKOFF;
 use crate::wire::control::{
     AgentMessage, CompilerQuery, CompilerRecord, HelloReply, HostsAnswer, HostsText, JobReport,
-    PlaceRequest, Placement, ShowRequest,
+    PlaceRequest, Placement, ShowRequest, SshClient,
 };
 
 pub(super) const SETTLED: Duration = Duration::from_millis(1300);
@@ -182,6 +182,7 @@ impl Farm {
             may_fall_back: true,
             unmarked: false,
             only_ours: false,
+            ssh: SshClient::default(),
             backoff: DEFAULT_BACKOFF,
         }
     }
@@ -230,9 +231,9 @@ impl Farm {
             for reached in addrs {
                 let mine = ours.iter().find(|(last, _)| addr(*last) == reached);
                 if let Some((last, offered)) = mine {
-                    answer = Answer::Ours(reached, Box::new(hello(*last, offered)));
+                    answer = Answer::Ours(Some(reached), Box::new(hello(*last, offered)));
                 } else if stock.iter().any(|last| addr(*last) == reached) {
-                    answer = Answer::Stock(reached);
+                    answer = Answer::Stock(Some(reached));
                 }
             }
             self.books.peer_answered(self.now, key, answer);
@@ -266,6 +267,7 @@ impl Farm {
             hosts: HostsText { origin: "$DISTCC_HOSTS".to_owned(), text: hosts.to_owned() },
             compilers: vec![query()],
             policy: None,
+            ssh: SshClient::default(),
             backoff: DEFAULT_BACKOFF,
         };
         self.books.asks(self.now, id, Question::Show(request, self.policy.clone()));

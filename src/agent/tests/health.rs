@@ -375,7 +375,7 @@ fn jobs_at_an_address_that_their_host_has_left_are_recalled() {
     for action in todo {
         let Action::Hello(key, addrs, _) = action else { panic!("{action:?}") };
         assert_eq!(addrs, [addr(12)]);
-        let answer = Answer::Ours(addr(12), Box::new(hello(2, SAME)));
+        let answer = Answer::Ours(Some(addr(12)), Box::new(hello(2, SAME)));
         farm.books.peer_answered(farm.now, key, answer);
     }
     farm.collect();

@@ -15,7 +15,7 @@ impl Farm {
         let position = self.todo.iter().position(is_it).unwrap();
         let Action::ResolveAndHello(key, host, _) = self.todo.remove(position) else { return };
         let reached = format!("{host}:{port}").parse().unwrap();
-        self.books.peer_answered(self.now, key, Answer::Ours(reached, Box::new(reply)));
+        self.books.peer_answered(self.now, key, Answer::Ours(Some(reached), Box::new(reply)));
         self.collect();
     }
 
@@ -75,7 +75,11 @@ fn a_host_whose_compilers_change_is_asked_by_every_name_before_it_gets_a_job() {
     });
     let reply = HelloReply { generation: 2, ..hello(2, &[("gcc", "11.3.0")]) };
     farm.todo.clear();
-    farm.books.peer_answered(farm.now, asked.unwrap(), Answer::Ours(addr(2), Box::new(reply)));
+    farm.books.peer_answered(
+        farm.now,
+        asked.unwrap(),
+        Answer::Ours(Some(addr(2)), Box::new(reply)),
+    );
     farm.collect();
     let reask = |action: &Action| matches!(action, Action::ResolveAndHello(_, _, 4000));
     assert!(farm.todo.iter().any(reask), "the listed one is the same daemon");
@@ -87,7 +91,7 @@ fn a_daemon_that_answers_in_the_place_of_another_is_not_that_one() {
     farm.job("+zeroconf");
     farm.hears(up(2));
     let Some(Action::Hello(key, _, _)) = farm.todo.pop() else { panic!("not asked") };
-    farm.books.peer_answered(farm.now, key, Answer::Ours(addr(2), Box::new(hello(3, SAME))));
+    farm.books.peer_answered(farm.now, key, Answer::Ours(Some(addr(2)), Box::new(hello(3, SAME))));
     farm.collect();
     farm.pass(SETTLED);
     let job = farm.job("+zeroconf");

@@ -212,7 +212,7 @@ fn nobody_on_a_new_network_speaks_for_a_host_of_a_trusted_one() {
     farm.hears(Heard::Up(alone));
     let Some(Action::Hello(key, _, _)) = farm.todo.pop() else { panic!("not asked") };
     let lie = Box::new(hello(2, SAME));
-    farm.books.peer_answered(farm.now, key, Answer::Ours(impostor().addr, lie));
+    farm.books.peer_answered(farm.now, key, Answer::Ours(Some(impostor().addr), lie));
     farm.collect();
     farm.hears(Heard::Up(both));
     assert_eq!(asked_addrs(&farm), [[addr(2)]]);
