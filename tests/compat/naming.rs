@@ -49,6 +49,7 @@ fn every_name_of_a_compiler_means_its_toolchain() {
                 same_there(&desk, &server, &format!("{name} -O2 -c {source}"));
             }
         }
+        same_there(&desk, &server, "gcc -march=native -O3 -c a.c");
         // A script that adds options is another compiler, which a host may not have.
         for name in ["c89", "c99"].into_iter().filter(|name| on_path(name).is_some()) {
             desk.locally(&[name, "-c", "a.c"]);
