@@ -15,7 +15,6 @@ pub(crate) struct CompilerName<'a> {
     /// `gcc`, `c++`, ...
     pub(crate) stem: &'a str,
     /// Does a version follow: `12`, `12.2.0`, `12-posix` (Debian's mingw-w64)?
-    #[cfg_attr(not(feature = "daemon"), expect(dead_code, reason = "of no matter to the client"))]
     pub(crate) versioned: bool,
 }
 

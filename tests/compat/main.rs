@@ -9,6 +9,7 @@ mod skip;
 mod lists;
 mod matrix;
 mod monitors;
+mod naming;
 mod pairs;
 mod programs;
 mod refusals;

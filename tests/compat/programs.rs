@@ -95,10 +95,16 @@ impl Server {
     /// Starts it at `ip` on a free port; one that another process takes meanwhile costs another
     /// attempt.
     pub(crate) fn start(whose: Whose, ip: IpAddr) -> Self {
-        (0..10).find_map(|_| Self::try_start(whose, ip)).expect("a server starts in ten attempts")
+        Self::start_on_path(whose, ip, Path::new("/usr/local/bin:/usr/bin:/bin"))
     }
 
-    fn try_start(whose: Whose, ip: IpAddr) -> Option<Self> {
+    /// The same with this PATH.
+    pub(crate) fn start_on_path(whose: Whose, ip: IpAddr, path: &Path) -> Self {
+        let start = |_| Self::try_start(whose, ip, path);
+        (0..10).find_map(start).expect("a server starts in ten attempts")
+    }
+
+    fn try_start(whose: Whose, ip: IpAddr, path: &Path) -> Option<Self> {
         let addr = free_addr(ip);
         // A server that has given up root must be able to write here.
         let dir = temp_dir();
@@ -111,6 +117,7 @@ impl Server {
             .args(["--listen", &ip.to_string(), "--allow", &ip.to_string()])
             .env("TMPDIR", dir.path())
             .env("HOME", dir.path())
+            .env("PATH", path)
             .current_dir(dir.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())

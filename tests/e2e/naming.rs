@@ -10,7 +10,7 @@ use crate::bench::{Bench, StockServer, has, text};
 
 const SOURCE: &str = "int x = 1;\n";
 
-/// The command sent for `words`, as the log shows it.
+/// The compiler's name sent for `words`, and the target, as the log shows them.
 fn sent(bench: &Bench, host: &str, words: &[&str], variable: &str) -> String {
     let log = bench.path("log");
     let _ = fs::remove_file(&log);
@@ -23,7 +23,9 @@ fn sent(bench: &Bench, host: &str, words: &[&str], variable: &str) -> String {
     let log = fs::read_to_string(log).unwrap();
     assert!(output.status.success() && log.contains("completed ok"), "{words:?}: {log}");
     let line = log.lines().find(|line| line.contains("exec on ")).unwrap();
-    line.split_once(&format!("{host}: ")).unwrap().1.to_owned()
+    let (name, options) = line.split_once(&format!("{host}: ")).unwrap().1.split_once(' ').unwrap();
+    let target = options.split(' ').find(|word| word.starts_with("--target="));
+    [name].into_iter().chain(target).collect::<Vec<_>>().join(" ")
 }
 
 fn says(compiler: &str, option: &str) -> String {
@@ -41,16 +43,16 @@ fn without_an_agent_a_host_is_asked_for_the_compiler_and_target_meant() {
         return;
     }
     let clang_target = says("clang", "-dumpmachine");
-    let gcc = format!("{target}-gcc -c -o x.o x.c");
-    let clang = format!("clang --target={clang_target} -c -o x.o x.c");
+    let gcc = format!("{target}-gcc");
+    let clang = format!("clang --target={clang_target}");
     for (words, expected) in [
         ("gcc", gcc.clone()),
         ("cc", gcc),
-        ("/usr/bin/gcc", "/usr/bin/gcc -c -o x.o x.c".to_owned()),
-        ("c99", "c99 -c -o x.o x.c".to_owned()),
+        ("/usr/bin/gcc", "/usr/bin/gcc".to_owned()),
+        ("c99", "c99".to_owned()),
         ("clang", clang),
-        ("clang --target=i686-linux-gnu", "clang --target=i686-linux-gnu -c -o x.o x.c".to_owned()),
-        ("clang -target i686-linux-gnu", "clang --target=i686-linux-gnu -c -o x.o x.c".to_owned()),
+        ("clang --target=i686-linux-gnu", "clang --target=i686-linux-gnu".to_owned()),
+        ("clang -target i686-linux-gnu", "clang --target=i686-linux-gnu".to_owned()),
     ] {
         let words: Vec<&str> = words.split(' ').chain(["-c", "x.c"]).collect();
         assert_eq!(sent(&bench, &server.token, &words, ""), expected, "{words:?}");
@@ -58,7 +60,7 @@ fn without_an_agent_a_host_is_asked_for_the_compiler_and_target_meant() {
     for variable in ["DISTCC_NO_REWRITE_CROSS", "DISTCC_NO_CROSS_REWRITE"] {
         for name in ["gcc", "cc", "clang"] {
             let found = sent(&bench, &server.token, &[name, "-c", "x.c"], variable);
-            assert_eq!(found, format!("{name} -c -o x.o x.c"), "{variable}");
+            assert_eq!(found, name, "{variable}");
         }
     }
     bench.assert_tidy();
@@ -81,7 +83,7 @@ fn a_prefixed_name_is_sent_only_if_it_is_the_same_compiler() {
     command.env("PATH", path).env("DISTCC_LOG", &log).args(["gcc", "-c", "x.c"]);
     assert!(command.status().unwrap().success());
     let log = fs::read_to_string(log).unwrap();
-    assert!(log.contains(": gcc -c -o x.o x.c"), "{log}");
+    assert!(log.contains(": gcc "), "{log}");
 }
 
 #[test]

@@ -35,7 +35,9 @@ fn native_means_the_processor_of_the_client() {
         if !has(compiler) {
             continue;
         }
-        for (level, words) in ["-O3", "-O0", "-O1", "-O2"].into_iter().cycle().zip(WORDS) {
+        let n_words = if compiler.ends_with("++") { 3 } else { WORDS.len() };
+        let levels = ["-O3", "-O0", "-O1", "-O2"].into_iter().cycle();
+        for (level, words) in levels.zip(WORDS).take(n_words) {
             let mut options = vec![level, "-g"];
             options.extend(words.split(' '));
             options.extend(["-c", source, "-o", "out"]);
