@@ -14,9 +14,6 @@ pub(super) fn before_preprocessing(compile: &Compile) -> Option<&'static str> {
     if forced.any(|header| is_precompiled(header) || is_precompiled_among(compile, header)) {
         return Some("a precompiled header is included");
     }
-    if !is_plain(&compile.output.path) {
-        return Some("the output is no regular file");
-    }
     // The preprocessor writes it, and would again with a compile here.
     if compile.dependency_file.as_deref().is_some_and(|file| !is_plain(file)) {
         return Some("the dependency file is no regular file");
@@ -77,8 +74,7 @@ fn is_precompiled(header: &Path) -> bool {
     })
 }
 
-/// Can this file be made as a whole and put in place? A link is not replaced by every compiler, and
-/// what is written to `/dev/stdout` is gone.
+/// Can this file be written again? What is written to a pipe or to standard output is gone.
 fn is_plain(path: &Path) -> bool {
     if path == Path::new("/dev/null") {
         return true;
@@ -166,18 +162,17 @@ mod tests {
     }
 
     #[test]
-    fn only_regular_files_are_delivered() {
+    fn dependency_files_are_regular_ones() {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().display();
         symlink("/dev/null", dir.path().join("link")).unwrap();
-        fs::write(dir.path().join("old.o"), "").unwrap();
+        fs::write(dir.path().join("old.d"), "").unwrap();
         for (line, expected) in [
-            ("gcc -c a.c -o /dev/null".to_owned(), true),
-            (format!("gcc -c a.c -o {root}/new.o"), true),
-            (format!("gcc -c a.c -o {root}/old.o"), true),
-            (format!("gcc -c a.c -o {root}/none/x.o"), true),
-            (format!("gcc -c a.c -o {root}/link"), false),
-            (format!("gcc -c a.c -o {root}"), false),
+            (format!("gcc -c a.c -MD -MF {root}/new.d"), true),
+            (format!("gcc -c a.c -MD -MF {root}/old.d"), true),
+            (format!("gcc -c a.c -MD -MF {root}/none/x.d"), true),
+            (format!("gcc -c a.c -MD -MF {root}/link"), false),
+            (format!("gcc -c a.c -MF {root}/link"), true),
             ("gcc -c a.c -MD -MF -".to_owned(), false),
             ("gcc -c a.c -MD -MF /dev/stdout".to_owned(), false),
             ("gcc -c a.c -MD -MF /dev/null".to_owned(), true),

@@ -3,6 +3,8 @@
 //! so.
 #![expect(clippy::unwrap_used, reason = "what goes wrong in a helper fails its test")]
 
+#[path = "../common/long.rs"]
+mod long;
 #[path = "../common/skip.rs"]
 mod skip;
 
