@@ -23,6 +23,7 @@ pub(super) const SOURCES: &[(&str, &str)] = &[
     ("p.ii", P),
     ("x.s", "\t.data\n\t.globl v\nv:\t.long 3\n"),
     ("y.S", "#define N 3\n\t.data\n\t.globl v\nv:\t.long N\n"),
+    ("linked.sh", LINKED),
     ("math.c", MATH),
     ("warn.c", WARN),
     ("system.c", SYSTEM),
@@ -102,6 +103,14 @@ int total(int x)
 "#;
 
 const P: &str = "# 1 \"p.c\"\n# 1 \"p.h\" 1\nextern int outer;\n# 2 \"p.c\" 2\nint inner(void) { return outer; }\n";
+
+// Makes of each of gcc's LTO objects what the linker would.
+const LINKED: &str = r#"for object in *.o sub/*.o; do
+    [ -f "$object" ] || continue
+    $RAW -r -flto -O2 -frandom-seed=1 -flinker-output=nolto-rel "$object" -o linked || exit
+    mv linked "$object"
+done
+"#;
 
 const MATH: &str = r#"#include <stddef.h>
 static inline float mix(float a, float b) { return a * 0.5f + b; }

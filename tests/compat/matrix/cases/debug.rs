@@ -36,10 +36,10 @@ pub(super) const CASES: &[Case] = &[
     remote("$CC -g -MD -c a.c"),
     remote("$CC -g -c p.i"),
     remote("$CC -g -feliminate-unused-debug-symbols -c a.c").on(GNU),
-    anywhere("$CC -g -S a.c"),
-    anywhere("$CC -g -O2 -S math.c -o -"),
+    local("$CC -g -S a.c"),
+    local("$CC -g -O2 -S math.c -o -"),
     anywhere("$CC -g -Wall -c warn.c"),
     remote("$CC -g -c a.c && objdump --dwarf=info a.o | grep -c 'DW_AT_comp_dir.*work'"),
     remote("$CC -g -c a.c && objdump --dwarf=info a.o | grep 'DW_AT_name *:.*a\\.c' | wc -l"),
-    remote("$CC -g -c a.c && objdump --dwarf=decodedline a.o | sed 1,3d"),
+    remote("$CC -g -c a.c && objdump --dwarf=decodedline a.o | sed 1,3d").on(GNU),
 ];

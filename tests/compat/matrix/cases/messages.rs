@@ -79,7 +79,7 @@ pub(super) const CASES: &[Case] = &[
     anywhere("printf '#define N 0\\nint f(void) { return 1 / N; }\\n' > dz.c; $CC -c dz.c"),
     anywhere("chmod 0 c.c; ls -d none; $CC -c none/c.c"),
     anywhere("$CC -Wall -c warn.c 2>/dev/null"),
-    anywhere("$CC -Wall -c warn.c 2>&-"),
+    anywhere("$CC -Wall -c warn.c 2>&-").on(LLVM),
     anywhere("$CC -c bad.c || $CC -c c.c"),
     anywhere("$CC -Wpsabi -Wpadded -Winvalid-pch -c b.cc"),
     anywhere("$CC -Wold-style-cast -Weffc++ -Wextra -c b.cc").on(CXX),

@@ -30,7 +30,7 @@ pub(super) const CASES: &[Case] = &[
     remote("$CC -O2 -c b.cc"),
     remote("$CC -O2 -c assert.c"),
     remote("$CC -O2 -c embedded.c"),
-    remote("$CC -O2 -fverbose-asm -S math.c"),
+    local("$CC -O2 -fverbose-asm -S math.c"),
     remote("$CC -O2 -masm=intel -S math.c"),
     remote("$CC -fexec-charset=ISO-8859-1 -c narrow.c").on(GNU),
     remote("$CC -finput-charset=UTF-8 -c wide.c"),
