@@ -8,8 +8,8 @@ use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
+use crate::command::CompilerName;
 use crate::fingerprint::files::{find_compiler, is_executable};
-use crate::fingerprint::names::CompilerName;
 
 use super::Failure;
 use super::variables::quoted;
