@@ -202,6 +202,59 @@ async fn no_source_makes_a_compiler_show_a_file_of_the_server() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn no_source_with_directives_makes_a_compiler_read_a_file_of_the_server() {
+    if !have(&["gcc", "clang"]) {
+        return;
+    }
+    let mut daemon = Running::start(Setting::default()).await;
+    let dir = tempfile::tempdir().unwrap();
+    let secret = dir.path().join("secret");
+    fs::write(&secret, "the secret of this machine\n").unwrap();
+    let secret = secret.display();
+    for source in [
+        format!("#include \"{secret}\"\nint x;\n"),
+        format!("%:include \"{secret}\"\nint x;\n"),
+        format!("?\x3f=include \"{secret}\"\nint x;\n"),
+        format!("#inc?\x3f/\nlude \"{secret}\"\nint x;\n"),
+        format!("# /*\n*/ \\\n  inc\\\nlude \"{secret}\"\nint x;\n"),
+        format!("char x[] = {{\n#embed \"{secret}\"\n}};\n"),
+        format!("#pragma GCC dependency \"{secret}\"\nint x;\n"),
+        format!("_Pragma(\"GCC dependency \\\"{secret}\\\"\")\nint x;\n"),
+        format!("#if __has_include(\"{secret}\")\n#error the secret exists\n#endif\nint x;\n"),
+        format!(
+            "#define P(a, b) a##b\n#if P(__has_, include)(\"{secret}\")\n\
+             #error the secret exists\n#endif\nint x;\n"
+        ),
+        format!("#define P(a, b) a##b\n# 7 P(__has_, include)(\"{secret}\")\nint x;\n"),
+    ] {
+        for words in [
+            "gcc -fdirectives-only -c x.c -o x.o",
+            "gcc -std=c99 -trigraphs -fdirectives-only -c x.c -o x.o",
+            "g++ -fdirectives-only -std=c++11 -c x.cc -o x.o",
+        ] {
+            for protocol in [Protocol::Plain, Protocol::Lzo] {
+                let bytes = request(protocol, words, source.as_bytes());
+                let answer = converse(daemon.addr, &bytes).await;
+                assert!(answer.is_empty(), "{words} of {source} is answered");
+                let JobResult::Refused(reason) = daemon.result().await else { panic!("{words}") };
+                assert!(reason.contains("may read files"), "{reason}");
+            }
+        }
+        let bytes = request(Protocol::Plain, "clang -c x.c -o x.o", source.as_bytes());
+        let (head, object) = decode(Protocol::Plain, &converse(daemon.addr, &bytes).await);
+        let said = String::from_utf8(head.stderr).unwrap();
+        assert!(!said.contains("the secret"), "{source} says {said}");
+        assert!(!object.windows(10).any(|part| part == b"the secret"), "{source}");
+        daemon.result().await;
+    }
+    let honest = "# 1 \"x.c\"\n#define X(a) #a\n/* fall through */ const char *x = X(include);\n";
+    let words = "gcc -fdirectives-only -c x.c -o x.o";
+    let bytes = request(Protocol::Lzo, words, honest.as_bytes());
+    let (head, object) = decode(Protocol::Lzo, &converse(daemon.addr, &bytes).await);
+    assert!(head.status.success() && !object.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_is_not_allowed_is_closed_before_a_byte_is_read() {
     let setting =
         Setting { allow: vec!["127.0.0.2"], programs: Programs::Any, ..Setting::default() };

@@ -22,3 +22,4 @@ mod native;
 mod outputs;
 mod readme;
 mod results;
+mod words;
