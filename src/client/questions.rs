@@ -7,7 +7,7 @@ use std::io::{self, Write};
 
 use crate::base::exit;
 use crate::settings::env::Environment;
-use crate::settings::hosts::{self, HostEntry, HostList};
+use crate::settings::hosts::{self, DEFAULT_LOCAL_SLOTS, HostEntry, HostList};
 use crate::sys::cores;
 use crate::wire::control::{
     CompilerQuery, HostLine, HostsAnswer, HostsText, NetworksOrder, ShowRequest,
@@ -192,6 +192,7 @@ pub(super) fn print(text: &str) {
 
 fn token(entry: &HostEntry) -> String {
     match entry {
+        HostEntry::Localhost { slots: DEFAULT_LOCAL_SLOTS } => "localhost".to_owned(),
         HostEntry::Localhost { slots } => format!("localhost/{slots}"),
         HostEntry::Tcp(host) => host.token.clone(),
         HostEntry::Ssh(host) => host.token.clone(),

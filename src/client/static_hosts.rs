@@ -372,6 +372,13 @@ mod tests {
     }
 
     #[test]
+    fn no_pause_is_so_short_that_waiting_is_work() {
+        let dir = tempfile::tempdir().unwrap();
+        let slots = SlotFiles::open(dir.path(), Duration::ZERO).unwrap();
+        assert_eq!(slots.longest_pause, SHORTEST_PAUSE);
+    }
+
+    #[test]
     fn localhost_takes_its_turn() {
         let dir = tempfile::tempdir().unwrap();
         let slots = slot_files(&dir);
