@@ -6,7 +6,7 @@ use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, ExitStatus};
 use std::time::Duration;
 
-use crate::sys::process;
+use crate::sys::child_end::wait_for_end;
 use crate::sys::signals::{self, PassedOn, Target};
 
 /// A child that runs. Dropped before its end it is terminated and waited for.
@@ -52,7 +52,7 @@ impl Running {
             self.passed_on = None;
             return Ok(Some(status));
         }
-        process::wait_for_end(self.child.id(), patience)?;
+        wait_for_end(self.child.id(), patience)?;
         let ended = self.child.try_wait()?;
         if ended.is_some() {
             self.passed_on = None;

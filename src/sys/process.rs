@@ -2,14 +2,12 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
-use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
-use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::libc;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::{ForkResult, Pid, dup2_stderr, dup2_stdin, dup2_stdout, fork, setsid};
@@ -126,19 +124,6 @@ pub(crate) fn ends_with_us(command: &mut Command) {
         command
             .pre_exec(|| nix::sys::prctl::set_pdeathsig(Signal::SIGTERM).map_err(io::Error::from));
     }
-}
-
-/// Waits for the end of the child `pid`, which is not reaped by it, for at most `patience`.
-#[expect(unsafe_code, reason = "nix has no descriptors of processes")]
-pub(crate) fn wait_for_end(pid: u32, patience: Duration) -> io::Result<()> {
-    // SAFETY: takes and returns plain numbers; the kernel sets close-on-exec by itself.
-    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-    let fd = i32::try_from(fd).ok().filter(|fd| *fd >= 0).ok_or_else(io::Error::last_os_error)?;
-    // SAFETY: the descriptor is new and nobody else's.
-    let fd = unsafe { OwnedFd::from_raw_fd(fd) };
-    let millis = PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX);
-    poll(&mut [PollFd::new(fd.as_fd(), PollFlags::POLLIN)], millis)?;
-    Ok(())
 }
 
 /// A process group whose leader this process started and has not reaped yet.

@@ -357,7 +357,7 @@ fn debians_server_is_reached_by_ssh_and_asked_what_its_compilers_are() {
 }
 
 #[test]
-fn debians_client_gets_its_jobs_done_over_ssh_without_a_second_of_waiting() {
+fn debians_client_gets_its_jobs_done_over_ssh() {
     let Some(mut lab) = lab(2) else { return };
     if !installed(&[STOCK_CLIENT, STOCK_SERVER]) {
         return;
