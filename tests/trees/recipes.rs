@@ -7,8 +7,7 @@ use crate::built::{Recipe, same_as_here};
 /// `-Otarget` keeps what one compile says together.
 const MAKE: &str = "make -j2 -Otarget";
 
-const LUA: &str =
-    r#"make -j2 -Otarget linux CC="$CC -std=gnu99" MYCFLAGS="-g -Wextra -Wconversion""#;
+const LUA: &str = r#"make -j2 -Otarget linux CC="$CC -std=gnu99" MYCFLAGS="-g -Wextra -Wshadow""#;
 
 #[test]
 fn lua_by_make_with_gcc() {
