@@ -4,6 +4,9 @@
 //! where nothing is warned of, they are half of the text; and a `#include` in one would look to a
 //! server like a directive. Lines and columns of everything else are kept.
 
+/// What begins a raw string.
+const RAW_PREFIXES: [&[u8]; 5] = [b"R", b"LR", b"uR", b"UR", b"u8R"];
+
 /// What is done to comments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scope {
@@ -184,7 +187,8 @@ impl Lexer<'_> {
             self.at += 1;
         }
         let word = &self.text[start..self.at];
-        let is_raw = self.text.get(self.at) == Some(&b'"') && word.last() == Some(&b'R');
+        // A longer name before a string is a macro: `LUA_LDIR"?.lua"`.
+        let is_raw = self.text.get(self.at) == Some(&b'"') && RAW_PREFIXES.contains(&word);
         (!is_raw).then_some(())
     }
 
@@ -247,6 +251,7 @@ mod tests {
             "#error don't\n/* yes */",
             "u8\"/*\" L'\"' /* yes */",
             "a / b /* yes */",
+            "DIR\"/*\" 1R\"?\" /* yes */",
         ] {
             let text = format!("# 1 \"s.h\" 3\n{code}\n");
             assert_eq!(thinned(&text, Scope::SystemHeaders), text.replace("/* yes */", ""));
@@ -258,6 +263,7 @@ mod tests {
         for code in [
             "R\"x(/* no */)x\"; /* no */",
             "LR\"(\")\" /* no */",
+            "u8R\"(\")\" /* no */",
             "/\\\n* a */ /* no */",
             "/* a *\\\n/ /* no */",
             "// a \\\n/* no */",
