@@ -40,6 +40,13 @@ mod policy;
 
 pub use client::main as client_main;
 
+/// Runs `distcc-config`.
+#[cfg(feature = "daemon")]
+#[must_use]
+pub fn distcc_config_main() -> std::process::ExitCode {
+    tools::config::main()
+}
+
 /// Runs `lsdistcc`.
 #[must_use]
 pub fn lsdistcc_main() -> std::process::ExitCode {

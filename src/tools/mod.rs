@@ -1,6 +1,8 @@
 //! The small programs beside client and server: `distccmon-text` (`monitor`), `lsdistcc` (`list`),
 //! `distcc-config` (`config`). None of them starts anything that stays.
 
+#[cfg(feature = "daemon")]
+pub(crate) mod config;
 pub(crate) mod list;
 pub(crate) mod monitor;
 

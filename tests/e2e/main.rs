@@ -8,6 +8,7 @@ mod skip;
 
 mod bench;
 mod calls;
+mod config;
 mod daemon;
 mod differences;
 mod inetd;
