@@ -6,6 +6,7 @@
 //! jobs. Server and agent CPU are means over all jobs; the server's include its `-c` runs of the
 //! stand-in, which the kernel shows in steps of 10 ms, so differences below a tenth mean nothing.
 
+mod configure;
 mod farm;
 #[path = "../common/processes.rs"]
 mod processes;
@@ -95,6 +96,7 @@ fn bench(stock_only: bool) -> io::Result<()> {
     for case in &CASES {
         measure_case(&farm, sides, case, &mut table)?;
     }
+    configure::measure(&farm, sides, &mut table)?;
     println!("\n{table}");
     for side in sides {
         let side = farm.side(side);

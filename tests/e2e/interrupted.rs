@@ -70,13 +70,17 @@ fn by_path(bench: &Bench, hosts: &str, words: &[&str]) -> Command {
     command
 }
 
-/// Sends `signal` to the client alone and sees it end by it.
-fn end(bench: &Bench, mut client: Child, signal: Signal) {
+/// Sends `signal` to the client alone and sees it end by it, with nothing left.
+fn end(bench: &Bench, client: Child, signal: Signal) {
+    kill_and_wait(client, signal);
+    assert_nothing_left(bench);
+}
+
+fn kill_and_wait(mut client: Child, signal: Signal) {
     kill(Pid::from_raw(client.id().cast_signed()), signal).unwrap();
     let begun = Instant::now();
     assert_eq!(client.wait().unwrap().signal(), Some(signal as i32));
     eprintln!("{signal} ended it after {:?}", begun.elapsed());
-    assert_nothing_left(bench);
 }
 
 fn assert_nothing_left(bench: &Bench) {
@@ -151,7 +155,7 @@ fn while_it_waits_for_a_slot() {
     let second = start(command);
     let waits = || fs::read_to_string(&log).is_ok_and(|log| log.contains("waiting for a host"));
     wait_until("the second client's waiting", waits);
-    end(&bench, second, Signal::SIGINT);
+    kill_and_wait(second, Signal::SIGINT);
     end(&bench, first, Signal::SIGINT);
     pipe.read_to_string(&mut String::new()).unwrap();
 }
