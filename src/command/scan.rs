@@ -213,6 +213,14 @@ impl<'a> Facts<'a> {
         if let Some(obstacle) = self.obstacle {
             return Err(obstacle);
         }
+        // Debugging information names the options, the server's in part, and no `strip` takes that
+        // out of assembly.
+        if self.assembly
+            && let Some(known) = self.travels.iter().find(|known| is_debug(known.word))
+        {
+            let option = lossy(known.word);
+            return Err(LocalReason::Option { option, why: Why::RecordsCommand });
+        }
         if kind.preprocessed && !self.dependencies.is_empty() {
             return Err(LocalReason::DependenciesOfPreprocessed);
         }
@@ -329,7 +337,7 @@ impl<'a> Facts<'a> {
             preprocessed: kind.preprocessed,
             wants_ident: !lacks_ident,
             only_ours: !self.clang && has(|word| word == b"-flto"),
-            debug: has(|word| word.starts_with(b"-g") && word != b"-g0"),
+            debug: has(is_debug),
             forced_includes: self.forced_includes.iter().map(|name| path(name)).collect(),
             include_dirs: self.include_dirs.iter().map(|name| path(name)).collect(),
             dependency_file,
@@ -369,6 +377,10 @@ fn preprocessor_words(argv: &[OsString]) -> Vec<OsString> {
 
 fn driver(argv: &[OsString]) -> Driver {
     Driver::of_program(argv.first().map_or(&b""[..], |program| program.as_bytes()))
+}
+
+fn is_debug(word: &[u8]) -> bool {
+    word.starts_with(b"-g") && word != b"-g0"
 }
 
 fn is_clang(compiler: &Path) -> bool {

@@ -161,6 +161,15 @@ fn compiles_of_several_sources_are_split() {
 }
 
 #[test]
+fn assembly_that_shows_the_options_stays_here() {
+    for line in ["gcc -g -S a.c", "clang -O2 -ggdb3 -S a.c -o x", "gcc -S -gdwarf-4 a.i"] {
+        let why = Why::RecordsCommand;
+        assert!(matches!(reason_of(line), LocalReason::Option { why: found, .. } if found == why));
+    }
+    compile_of("gcc -g0 -S a.c");
+}
+
+#[test]
 fn options_that_write_elsewhere_or_run_code_stay_here() {
     let options = "-save-temps -save-temps=obj --save-temps -fstack-usage -gsplit-dwarf --coverage \
         -coverage -fprofile-arcs -fprofile-generate -fprofile-use=x -fauto-profile -ftest-coverage \

@@ -17,7 +17,7 @@ pub(super) const CASES: &[Case] = &[
     remote("echo '-g -O1' > args; $CC @args -c a.c"),
     remote("echo '-I inc -include own.h' > args; $CC @args -c find.c"),
     remote("echo '-x c' > args; $CC @args -c noext"),
-    remote("echo '-S -o -' > args; $CC @args a.c"),
+    anywhere("echo '-S -o -' > args; $CC @args a.c"),
     remote(": > args; $CC @args -c a.c"),
     remote("echo '-O2' > sub/args; $CC @sub/args -c a.c"),
     remote("echo '-O2' > args; $CC @\"$PWD/args\" -c a.c"),
