@@ -98,7 +98,12 @@ impl Bench {
         };
         assert_eq!(names("tmp"), [""; 0]);
         if self.path("distcc/state").exists() {
-            assert_eq!(names("distcc/state"), [""; 0]);
+            // Another client of the same test may live.
+            let is_dead = |state: &String| {
+                let pid = state.trim_start_matches("binstate_");
+                !Path::new("/proc").join(pid).exists()
+            };
+            assert_eq!(names("distcc/state").into_iter().find(is_dead), None);
         }
         assert!(!names("work").iter().any(|name| name.starts_with('.')), "{:?}", names("work"));
     }
