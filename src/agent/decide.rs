@@ -9,13 +9,12 @@ use super::books::{Action, Books, Client, ClientId, InForce, Question};
 use super::judge::{self, Judgement, LocalCompiler, Match, Wanted};
 use super::local::limit_for;
 use super::peers::{PeerKey, State};
-use super::seats::ListedHost;
 use super::show;
 use super::speed;
 use super::stock::Need;
 use crate::policy::file::Policy;
 use crate::policy::placement::{self, Load, Order};
-use crate::settings::hosts::{self, HostEntry, HostList};
+use crate::settings::hosts::{self, HostEntry, HostList, ListedHost};
 use crate::wire::control::{
     AgentMessage, CompilerQuery, HostsText, LocalPlace, LocalPurpose, PlaceRequest, Placement,
     ShowRequest, SshClient,

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use super::peers::{Origin, Peer, State};
 use super::scene::Scene;
-use super::seats::ListedHost;
 use super::stock::{Known, Meaning, Need};
 use crate::fingerprint::stock::candidate_names;
 use crate::fingerprint::{Driver, Family, Offered, Toolchain};
@@ -14,7 +13,7 @@ use crate::policy::file::Policy;
 use crate::policy::networks::Standing;
 use crate::policy::rule::{Candidate, CandidateAddr, Source};
 use crate::policy::verdict::{self, HeldBack, Inventory, Job};
-use crate::settings::hosts::{DEFAULT_PORT, TcpHost};
+use crate::settings::hosts::{DEFAULT_PORT, ListedHost, TcpHost};
 use crate::wire::control::{ANY_PROGRAM, CompilerQuery, SshClient};
 
 /// What is known of a compiler of this machine.

@@ -8,35 +8,11 @@ use super::decide::{Seat, Who};
 use super::judge::{Judgement, Wanted};
 use super::peers::{Mark, Peer};
 use crate::policy::file::Policy;
-use crate::settings::hosts::{HostEntry, HostList, HostOptions, SshHost, TcpHost};
+use crate::settings::hosts::{HostEntry, HostList, ListedHost};
 
 /// Of the discovered hosts, so many idle ones are kept at hand beyond those that are needed. A
 /// smaller network is known wholly.
 const SPARE: usize = 16;
-
-/// A host as a list has it.
-#[derive(Clone, Debug)]
-pub(super) enum ListedHost {
-    Tcp(TcpHost),
-    Ssh(SshHost),
-}
-
-impl ListedHost {
-    /// As written.
-    pub(super) fn token(&self) -> &str {
-        match self {
-            Self::Tcp(host) => &host.token,
-            Self::Ssh(host) => &host.token,
-        }
-    }
-
-    pub(super) fn options(&self) -> HostOptions {
-        match self {
-            Self::Tcp(host) => host.options,
-            Self::Ssh(host) => host.options,
-        }
-    }
-}
 
 impl Seat {
     fn is_discovered(&self) -> bool {

@@ -24,7 +24,7 @@ use super::log::Log;
 use super::once;
 use super::session::report_problems;
 use super::ssh::ssh_client;
-use super::static_hosts::{Choice, ChosenHost, SlotFiles, StaticHosts};
+use super::static_hosts::{Choice, ChosenHost, SlotFiles, StaticHosts, find};
 use super::terminal;
 use super::watch::Watch;
 
@@ -274,7 +274,7 @@ impl<'a> Places<'a> {
                 self.local_granted = true;
                 Err(Nowhere::Localhost)
             }
-            Choice::Host(host) => Ok(match host.host.find() {
+            Choice::Host(host) => Ok(match find(&host.host) {
                 Ok((addrs, ssh)) => Found::Host { host, addrs, ssh },
                 Err(error) => {
                     let marked = places.hosts.mark_failed(files, &host.host);

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, SystemTime};
 
-use crate::settings::hosts::{HostEntry, HostList, HostOptions, SshHost, TcpHost};
+use crate::settings::hosts::{HostEntry, HostList, ListedHost, SshHost};
 use crate::sys::cores;
 use crate::sys::locks::{FileLock, try_lock};
 use crate::wire::control::SshRoute;
@@ -85,62 +85,30 @@ impl SlotFiles {
         }
     }
 
-    fn backoff_file(&self, host: &Remote) -> PathBuf {
+    fn backoff_file(&self, host: &ListedHost) -> PathBuf {
         self.dir.join(format!("backoff_{}_0", name_of(host)))
     }
 }
 
 /// `tcp_<host>_<port>`, `ssh_<host>`
-fn name_of(host: &Remote) -> String {
+fn name_of(host: &ListedHost) -> String {
     match host {
-        Remote::Tcp(host) => format!("tcp_{}_{}", host.host, host.port),
-        Remote::Ssh(host) => format!("ssh_{}", host.host),
+        ListedHost::Tcp(host) => format!("tcp_{}_{}", host.host, host.port),
+        ListedHost::Ssh(host) => format!("ssh_{}", host.host),
     }
 }
 
-/// A host of the list that is not this machine.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Remote {
-    Tcp(TcpHost),
-    Ssh(SshHost),
-}
-
-impl Remote {
-    fn of(entry: &HostEntry) -> Option<Self> {
-        match entry {
-            HostEntry::Tcp(host) => Some(Self::Tcp(host.clone())),
-            HostEntry::Ssh(host) => Some(Self::Ssh(host.clone())),
-            HostEntry::Localhost { .. } | HostEntry::Zeroconf => None,
+/// Where a host is: its addresses, in the order in which the system's resolver has them, or the way
+/// by ssh, whose configuration knows it.
+pub(super) fn find(host: &ListedHost) -> io::Result<(Vec<SocketAddr>, Option<SshRoute>)> {
+    match host {
+        ListedHost::Tcp(host) => {
+            let found = (host.host.as_str(), host.port).to_socket_addrs()?;
+            Ok((found.collect(), None))
         }
-    }
-
-    /// As written, for messages.
-    pub(super) fn token(&self) -> &str {
-        match self {
-            Self::Tcp(host) => &host.token,
-            Self::Ssh(host) => &host.token,
-        }
-    }
-
-    pub(super) fn options(&self) -> HostOptions {
-        match self {
-            Self::Tcp(host) => host.options,
-            Self::Ssh(host) => host.options,
-        }
-    }
-
-    /// Where it is: its addresses, in the order in which the system's resolver has them, or the way
-    /// by ssh, whose configuration knows it.
-    pub(super) fn find(&self) -> io::Result<(Vec<SocketAddr>, Option<SshRoute>)> {
-        match self {
-            Self::Tcp(host) => {
-                let found = (host.host.as_str(), host.port).to_socket_addrs()?;
-                Ok((found.collect(), None))
-            }
-            Self::Ssh(SshHost { user, host, command, .. }) => {
-                let (user, host, command) = (user.clone(), host.clone(), command.clone());
-                Ok((Vec::new(), Some(SshRoute { user, host, command, control_path: None })))
-            }
+        ListedHost::Ssh(SshHost { user, host, command, .. }) => {
+            let (user, host, command) = (user.clone(), host.clone(), command.clone());
+            Ok((Vec::new(), Some(SshRoute { user, host, command, control_path: None })))
         }
     }
 }
@@ -151,7 +119,7 @@ pub(super) struct ChosenHost {
     /// Position in the host list.
     pub(super) idx: usize,
     /// Where it is.
-    pub(super) host: Remote,
+    pub(super) host: ListedHost,
     /// Held as long as the job runs.
     pub(super) slot: FileLock,
 }
@@ -220,7 +188,7 @@ impl StaticHosts {
     }
 
     fn in_backoff(&self, slots: &SlotFiles, entry: &HostEntry) -> bool {
-        let Some(host) = Remote::of(entry) else { return false };
+        let Some(host) = ListedHost::of(entry) else { return false };
         if self.backoff.is_zero() {
             return false;
         }
@@ -232,7 +200,7 @@ impl StaticHosts {
     }
 
     /// Notes that `host` failed.
-    pub(super) fn mark_failed(&self, slots: &SlotFiles, host: &Remote) -> io::Result<()> {
+    pub(super) fn mark_failed(&self, slots: &SlotFiles, host: &ListedHost) -> io::Result<()> {
         if self.backoff.is_zero() {
             return Ok(());
         }
@@ -240,7 +208,7 @@ impl StaticHosts {
     }
 
     /// Notes that `host` did its job.
-    pub(super) fn mark_good(&self, slots: &SlotFiles, host: &Remote) -> io::Result<()> {
+    pub(super) fn mark_good(&self, slots: &SlotFiles, host: &ListedHost) -> io::Result<()> {
         match fs::remove_file(slots.backoff_file(host)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
@@ -249,7 +217,7 @@ impl StaticHosts {
 }
 
 fn take(slots: &SlotFiles, idx: usize, entry: &HostEntry, slot: u16) -> io::Result<Option<Choice>> {
-    Ok(match Remote::of(entry) {
+    Ok(match ListedHost::of(entry) {
         Some(host) => slots
             .try_slot("cpu", &name_of(&host), slot)?
             .map(|lock| Choice::Host(ChosenHost { idx, host, slot: lock })),
@@ -282,7 +250,7 @@ fn shuffle<T>(items: &mut [T], seed: u64) {
 
 #[cfg(test)]
 mod tests {
-    use crate::settings::hosts::{self, HostOptions};
+    use crate::settings::hosts::{self, HostOptions, TcpHost};
 
     use super::*;
 
@@ -333,7 +301,7 @@ mod tests {
             StaticHosts::new(&parsed, Duration::from_secs(60), 0).choose(&slots, &[]).unwrap(),
         );
         assert!(dir.path().join("lock/cpu_ssh_h_0").exists());
-        let (addrs, route) = chosen.host.find().unwrap();
+        let (addrs, route) = find(&chosen.host).unwrap();
         assert!(addrs.is_empty() && chosen.host.options().lzo);
         assert_eq!(route.unwrap().command.as_deref(), Some("/opt/distccd"));
     }

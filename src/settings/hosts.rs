@@ -49,6 +49,42 @@ pub(crate) enum HostEntry {
     Zeroconf,
 }
 
+/// A host that is named in a list and is not this machine.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum ListedHost {
+    /// Reached by TCP.
+    Tcp(TcpHost),
+    /// Reached by ssh.
+    Ssh(SshHost),
+}
+
+impl ListedHost {
+    /// None for an entry of another kind.
+    pub(crate) fn of(entry: &HostEntry) -> Option<Self> {
+        match entry {
+            HostEntry::Tcp(host) => Some(Self::Tcp(host.clone())),
+            HostEntry::Ssh(host) => Some(Self::Ssh(host.clone())),
+            HostEntry::Localhost { .. } | HostEntry::Zeroconf => None,
+        }
+    }
+
+    /// As written, for messages.
+    pub(crate) fn token(&self) -> &str {
+        match self {
+            Self::Tcp(host) => &host.token,
+            Self::Ssh(host) => &host.token,
+        }
+    }
+
+    /// What follows after commas.
+    pub(crate) fn options(&self) -> HostOptions {
+        match self {
+            Self::Tcp(host) => host.options,
+            Self::Ssh(host) => host.options,
+        }
+    }
+}
+
 /// `host/limit:port,options`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct TcpHost {
