@@ -143,6 +143,7 @@ fn names_no_compiler(first: &OsStr) -> bool {
     matches!(first.as_bytes().first(), Some(b'-' | b'@'))
         || first.as_bytes().ends_with(b".o")
         || command::preprocessed_suffix(Path::new(first), Driver::C).is_some()
+        || command::is_assembler(first.as_bytes())
 }
 
 /// Cuts PATH behind the directory through which we were called, so that the real compiler is what
@@ -199,6 +200,8 @@ mod tests {
             (&["/usr/bin/distcc", "-c", "x.c"], &["cc", "-c", "x.c"]),
             (&["my-distcc2", "x.c", "-c"], &["cc", "x.c", "-c"]),
             (&["distcc", "x.o", "-o", "x"], &["cc", "x.o", "-o", "x"]),
+            (&["distcc", "d/x.s", "-c"], &["cc", "d/x.s", "-c"]),
+            (&["distcc", "x.S", "-c"], &["cc", "x.S", "-c"]),
             (&["distcc", "@words", "-c"], &["cc", "@words", "-c"]),
             (&["/somewhere/gcc", "-c", "x.c"], &["gcc", "-c", "x.c"]),
             (&["distcc", "gcc", "--help"], &["gcc", "--help"]),

@@ -19,9 +19,19 @@ pub(super) fn are_as_here(payload: &Payload, compile: &Compile, reply: &Reply) -
         (true, false) => {
             let has_lines = matches!(payload.form, Form::Rewritten { .. })
                 || (compile.preprocessed && compile.is_clang());
-            has_lines && !io::stderr().is_terminal()
+            has_lines && !tells_of_the_text(compile) && !io::stderr().is_terminal()
         }
         // Some of it may be there twice, and in another order.
         (false, false) => false,
     }
+}
+
+/// With these options clang names lines of the text that it got, or its path.
+fn tells_of_the_text(compile: &Compile) -> bool {
+    let telling: [&[u8]; 3] = [
+        b"-fdiagnostics-parseable-fixits",
+        b"-fdiagnostics-print-source-range-info",
+        b"-fdiagnostics-absolute-paths",
+    ];
+    compile.options().iter().any(|word| telling.contains(&word.as_slice()))
 }

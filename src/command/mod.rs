@@ -39,6 +39,6 @@ pub(crate) use reason::{LocalReason, Weight};
 pub(crate) use response::expand;
 pub(crate) use rewrite::{preprocess_argv, server_argv};
 pub(crate) use scan::{Compile, Kind, Plan, scan};
-pub(crate) use several::Single;
+pub(crate) use several::{Single, is_assembler};
 pub(crate) use sources::{Driver, preprocessed_suffix};
 pub(crate) use vet::{Admitted, vet};

@@ -47,6 +47,8 @@ pub(crate) enum LocalReason {
     MissingValue(String),
     /// `@file`.
     ResponseFile(String),
+    /// A C source that clang++ takes for C++, which it warns of in its own way.
+    TakenForCxx(String),
     /// Dependencies are wanted of a source that is preprocessed already.
     DependenciesOfPreprocessed,
     /// What an option says of this machine's processor cannot be said elsewhere.
@@ -103,6 +105,7 @@ impl Display for LocalReason {
             Self::UnsafeValue(option) => write!(f, "{option} may name a file of the server"),
             Self::MissingValue(option) => write!(f, "{option} has no value"),
             Self::ResponseFile(word) => write!(f, "what stands in {word} is not clear"),
+            Self::TakenForCxx(name) => write!(f, "clang++ warns of {name}, which is not C++"),
             Self::DependenciesOfPreprocessed => {
                 f.write_str("dependencies are wanted of a preprocessed source")
             }

@@ -210,6 +210,10 @@ impl<'a> Facts<'a> {
             return Err(LocalReason::Links);
         }
         let kind = self.source_kind(source, language_option, driver(argv))?;
+        // Of the others it warns when it preprocesses them.
+        if kind.preprocessed && self.is_taken_for_cxx(source, language_option, driver(argv)) {
+            return Err(LocalReason::TakenForCxx(lossy(source)));
+        }
         if let Some(obstacle) = self.obstacle {
             return Err(obstacle);
         }
@@ -228,20 +232,24 @@ impl<'a> Facts<'a> {
         self.compile(argv, OsStr::from_bytes(source), output, kind)
     }
 
-    /// clang takes one of `-MD` and `-Wp,-MD,FILE`, and says that it does not take the other.
+    /// clang takes one of `-MD` and `-Wp,-MD,FILE`, and says that it does not take the other. gcc's
+    /// driver names a target unless it sees one, which it does not in `-Wp,-MD,FILE,-MT,x`.
     fn rival_dependencies(&self) -> Option<&'a [u8]> {
         let word_of = |wanted: Dependency| {
             self.dependencies.iter().find(|(of, _)| *of == wanted).map(|(_, known)| known.word)
         };
         let by_preprocessor = word_of(Dependency::WrittenByPreprocessor)?;
-        word_of(Dependency::Written).filter(|_| self.clang).map(|_| by_preprocessor)
+        let rivals = self.clang || word_of(Dependency::Target).is_some();
+        word_of(Dependency::Written).filter(|_| rivals).map(|_| by_preprocessor)
     }
 
     /// Is this a compile of several sources, each of which could be compiled by itself?
     fn may_be_split(&self, argv: &[OsString]) -> bool {
         let driver = driver(argv);
         let is_source = |&(name, language): &(&[u8], Option<&[u8]>)| {
-            self.source_kind(name, language, driver).is_ok()
+            let is_travelling = self.source_kind(name, language, driver).is_ok()
+                && !self.is_taken_for_cxx(name, language, driver);
+            is_travelling
                 || (matches!(language, None | Some(b"none"))
                     && self.object
                     && several::is_assembler(name))
@@ -296,6 +304,17 @@ impl<'a> Facts<'a> {
         }
     }
 
+    /// clang++ says that it should not be given such a source; of several it says so of all before
+    /// it compiles the first.
+    fn is_taken_for_cxx(&self, source: &[u8], language: Option<&[u8]>, driver: Driver) -> bool {
+        let by_name = matches!(language, None | Some(b"none"));
+        self.clang
+            && driver == Driver::Cxx
+            && by_name
+            && SourceKind::of_name(source, Driver::C)
+                .is_some_and(|kind| kind.language == Language::C)
+    }
+
     fn output(&self, source: &[u8]) -> Result<Output, LocalReason> {
         match self.outputs.as_slice() {
             [] => {
@@ -343,8 +362,18 @@ impl<'a> Facts<'a> {
             dependency_file,
             output,
             preprocess,
-            travels: self.travels.iter().map(|known| self.sent(known)).collect(),
+            travels: self
+                .travels
+                .iter()
+                .filter(|known| kind.preprocessed || !self.is_used_up(known))
+                .map(|known| self.sent(known))
+                .collect(),
         })
+    }
+
+    /// clang has no use for it once macros are expanded, and says so.
+    fn is_used_up(&self, known: &Known<'_>) -> bool {
+        self.clang && known.spelling == "-fmacro-prefix-map="
     }
 
     /// The word that is sent for an option.

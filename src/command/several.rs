@@ -30,7 +30,7 @@ pub(super) fn are_apart(sources: &[&[u8]], dependencies: &[(Dependency, Known<'_
 }
 
 /// Assembler text, which is compiled here, but beside sources that travel.
-pub(super) fn is_assembler(name: &[u8]) -> bool {
+pub(crate) fn is_assembler(name: &[u8]) -> bool {
     matches!(extension(name), Some(b"s" | b"S" | b"sx"))
 }
 

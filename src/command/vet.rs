@@ -31,6 +31,11 @@ pub(crate) struct Admitted {
 }
 
 impl Admitted {
+    /// `-flto` is among the options, even if another one takes it back.
+    pub(crate) fn may_make_lto(&self) -> bool {
+        self.options.iter().any(|option| option.as_bytes().starts_with(b"-flto"))
+    }
+
     /// The command to run, the name of the compiler first.
     pub(crate) fn compile_argv(&self, source: &Path, output: &Path) -> Vec<OsString> {
         let mode = match self.kind {

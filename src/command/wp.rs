@@ -72,8 +72,14 @@ fn is_obscure(list: &[u8], clang: bool) -> bool {
 }
 
 fn are_obscure(words: &[Vec<u8>]) -> bool {
-    items(words.iter().map(Vec::as_slice)).iter().any(|item| match item {
+    let items = items(words.iter().map(Vec::as_slice));
+    let writes_dependencies = items.iter().any(|item| {
+        matches!(item, Item::Known(known)
+            if known.row.client == Client::Dependency(Dependency::WrittenByPreprocessor))
+    });
+    items.iter().any(|item| match item {
         Item::Known(known) => match known.row.client {
+            Client::Dependency(Dependency::Target) => known.lacks_value() || !writes_dependencies,
             Client::Dependency(of) => {
                 !matches!(of, Dependency::Form | Dependency::WrittenByPreprocessor)
             }
@@ -129,6 +135,8 @@ mod tests {
             ("-Wp,-MD", true, true),
             ("-Wp,-MF,x", true, true),
             ("-Wp,-MT,x", true, true),
+            ("-Wp,-MMD,f,-MT,x", false, true),
+            ("-Wp,-MMD,f,-MQ", true, true),
             ("-Xpreprocessor -DA -Xpreprocessor -I -Xpreprocessor b", false, false),
             ("-Xpreprocessor -D -Xpreprocessor A", false, false),
             ("-Xpreprocessor -D", true, true),

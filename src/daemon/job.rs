@@ -14,7 +14,7 @@ use tokio::task::spawn_blocking;
 use tracing::info;
 
 use super::answer::{Answer, AnswerEnd, AnswerError};
-use super::compiler::{self, CompilerError, Order};
+use super::compiler::{self, CompilerError, End, Order, Outcome};
 use super::connection::{Connection, ConnectionError, Opening, Stream};
 use super::hello;
 use super::observe::{Event, JobName, JobRecord, JobResult};
@@ -235,39 +235,25 @@ impl ReadyJob {
         connection: &mut Connection,
         server: &Server,
     ) -> Result<JobResult, JobError> {
-        let Self { name, protocol, program, admitted, dir, source, slot } = self;
-        if protocol == Protocol::Lzo {
-            unpack(dir.path(), &source, server.limits).await?;
+        if self.protocol == Protocol::Lzo {
+            unpack(self.dir.path(), &self.source, server.limits).await?;
         }
-        if admitted.obeys_directives {
-            look_at(dir.path().join(&source)).await?;
+        if self.admitted.obeys_directives {
+            look_at(self.dir.path().join(&self.source)).await?;
         }
         // Written before the compiler starts, and not by way of the observer: should this process
         // be killed, its log shows what it was at.
-        info!(target: "dcc_job_begin", "{name}");
-        server.tell(Event::Began(name.clone())).await;
-        let object = source.with_extension(match admitted.kind {
-            Kind::Object => "o",
-            Kind::Assembly => "s",
-        });
-        let argv = admitted.compile_argv(&source, &object);
-        let shield =
-            program.shield.options(&program.path, dir.path(), &source).map_err(|error| {
-                JobError::Failed(format!("cannot shield the files of this machine: {error}"))
-            })?;
-        let order = Order {
-            program: program.path,
-            // Last, so that no option of the command undoes them.
-            args: argv.into_iter().skip(1).chain(shield).collect(),
-            dir: dir.path(),
-            surroundings: &server.surroundings,
-        };
-        let answer = match compiler::run(order, connection.departure()).await {
-            Ok(outcome) => Answer::of(outcome, dir.path().join(object)),
-            Err(CompilerError::NotStarted(error)) => Answer::not_started(&name.compiler, &error),
+        info!(target: "dcc_job_begin", "{}", self.name);
+        server.tell(Event::Began(self.name.clone())).await;
+        let answer = match self.compile(connection, server).await? {
+            Ok(outcome) => Answer::of(outcome, self.dir.path().join(self.object(""))),
+            Err(CompilerError::NotStarted(error)) => {
+                Answer::not_started(&self.name.compiler, &error)
+            }
             Err(CompilerError::ClientGone) => return Err(JobError::ClientGone),
             Err(error @ CompilerError::Lost(_)) => return Err(JobError::Failed(error.to_string())),
         };
+        let Self { name, protocol, dir: _dir, slot, .. } = self;
         drop(slot);
         if connection.has_extra() {
             server.tell(Event::ExtraBytes(name.client)).await;
@@ -278,6 +264,54 @@ impl ReadyJob {
         };
         answer.send(protocol, connection).await?;
         Ok(result)
+    }
+
+    /// The compiler's result, with words that the client may read.
+    async fn compile(
+        &self,
+        connection: &mut Connection,
+        server: &Server,
+    ) -> Result<Result<Outcome, CompilerError>, JobError> {
+        let shield = self.program.shield.for_command(&self.admitted);
+        let order = self.order(shield, self.object(""), server)?;
+        let first = compiler::run(order, connection.departure()).await;
+        let (Some(shield), Ok(outcome)) = (shield.for_words(), &first) else { return Ok(first) };
+        let words = if outcome.stderr.is_empty() || outcome.end == End::TimedOut {
+            Ok(Vec::new())
+        } else {
+            let order = self.order(shield, self.object("again."), server)?;
+            compiler::run(order, connection.departure()).await.map(|outcome| outcome.stderr)
+        };
+        Ok(words.and_then(|stderr| first.map(|outcome| Outcome { stderr, ..outcome })))
+    }
+
+    /// The name of what is made, with something before its extension.
+    fn object(&self, infix: &str) -> PathBuf {
+        let extension = match self.admitted.kind {
+            Kind::Object => "o",
+            Kind::Assembly => "s",
+        };
+        self.source.with_extension(format!("{infix}{extension}"))
+    }
+
+    fn order<'a>(
+        &'a self,
+        shield: Shield,
+        object: PathBuf,
+        server: &'a Server,
+    ) -> Result<Order<'a>, JobError> {
+        let path = &self.program.path;
+        let options = shield.options(path, self.dir.path(), &self.source).map_err(|error| {
+            JobError::Failed(format!("cannot shield the files of this machine: {error}"))
+        })?;
+        let argv = self.admitted.compile_argv(&self.source, &object);
+        Ok(Order {
+            program: path.clone(),
+            // Last, so that no option of the command undoes them.
+            args: argv.into_iter().skip(1).chain(options).collect(),
+            dir: self.dir.path(),
+            surroundings: &server.surroundings,
+        })
     }
 }
 

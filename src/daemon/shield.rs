@@ -10,6 +10,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::command::Admitted;
 use crate::fingerprint::toolchain::{Family, Toolchain};
 
 /// The file in the job's directory that describes clang's view. No source or object is called so.
@@ -24,6 +25,9 @@ pub(crate) enum Shield {
     None,
     /// gcc shows no excerpts. A stock server has none of a client's own files to show either.
     NoExcerpts,
+    /// gcc's words are withheld. It writes its options into an object for `-flto`, that against
+    /// excerpts too, and such an object would not be that of a compile elsewhere.
+    Silence,
     /// clang sees no file but the source and lists that came with it.
     OwnView,
 }
@@ -38,6 +42,19 @@ impl Shield {
         }
     }
 
+    /// The one for this command.
+    pub(crate) fn for_command(self, command: &Admitted) -> Self {
+        match self {
+            Self::NoExcerpts if command.may_make_lto() => Self::Silence,
+            shield => shield,
+        }
+    }
+
+    /// The one for a second run, which makes the words that were withheld.
+    pub(crate) fn for_words(self) -> Option<Self> {
+        (self == Self::Silence).then_some(Self::NoExcerpts)
+    }
+
     /// Options for the end of the command that compiles `source`, relative to `dir`; what they
     /// need is made in `dir`.
     pub(crate) fn options(
@@ -47,7 +64,7 @@ impl Shield {
         source: &Path,
     ) -> io::Result<Vec<OsString>> {
         match self {
-            Self::None => Ok(Vec::new()),
+            Self::None | Self::Silence => Ok(Vec::new()),
             Self::NoExcerpts => Ok(vec!["-fno-diagnostics-show-caret".into()]),
             Self::OwnView => {
                 let mut visible = lists_of(compiler);
@@ -98,6 +115,7 @@ fn view(visible: &[PathBuf]) -> io::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::command::vet;
 
     #[test]
     fn excerpts_came_with_gcc_4_8() {
@@ -106,6 +124,23 @@ mod tests {
         {
             assert_eq!(shows_excerpts(version), shows, "{version}");
         }
+    }
+
+    #[test]
+    fn objects_for_lto_know_of_no_shield() {
+        let shield = |line: &str| {
+            let argv: Vec<Vec<u8>> = line.split(' ').map(|word| word.into()).collect();
+            Shield::NoExcerpts.for_command(&vet(&argv).unwrap())
+        };
+        for line in ["gcc -flto -c a.c -o a.o", "gcc -fno-lto -flto=auto -c a.c -o a.o"] {
+            let shield = shield(line);
+            let dir = Path::new("/nonexistent");
+            assert!(shield.options(dir, dir, dir).unwrap().is_empty(), "{line}");
+            assert_eq!(shield.for_words(), Some(Shield::NoExcerpts), "{line}");
+        }
+        let shield = shield("gcc -fno-lto -c a.c -o a.o");
+        assert_eq!(shield, Shield::NoExcerpts);
+        assert_eq!(shield.for_words(), None);
     }
 
     #[test]

@@ -190,6 +190,8 @@ async fn no_source_makes_a_compiler_show_a_file_of_the_server() {
         for words in [
             "gcc -c x.c -o x.o",
             "g++ -fdiagnostics-show-caret -c x.cc -o x.o",
+            "gcc -flto -c x.c -o x.o",
+            "g++ -flto=auto -fno-lto -c x.cc -o x.o",
             "clang -c x.c -o x.o",
             "clang++ -x c++ -c x.cc -o x.o",
         ] {

@@ -161,6 +161,31 @@ fn compiles_of_several_sources_are_split() {
 }
 
 #[test]
+fn c_that_clang_takes_for_cxx_stays_here_unless_the_preprocessor_warns() {
+    for line in ["clang++ -c a.i", "clang++ -xnone -c a.i"] {
+        assert_eq!(reason_of(line), LocalReason::TakenForCxx("a.i".to_owned()), "{line}");
+    }
+    for line in ["clang++ -c a.c b.cc", "clang++ -c b.cc a.i"] {
+        assert_eq!(reason_of(line), LocalReason::SeveralInputs { n_inputs: 2 }, "{line}");
+    }
+    for line in ["clang++ -c a.c", "clang++ -c a.ii", "clang -c a.i", "g++ -c a.i"] {
+        compile_of(line);
+    }
+    for line in ["clang++ -c a.cc b.cc", "clang++ -xc++ -c a.c b.c", "g++ -c a.c b.c"] {
+        assert!(matches!(scan_words(&words(line)), Plan::Split(_)), "{line}");
+    }
+}
+
+#[test]
+fn what_clang_calls_unused_in_expanded_text_is_not_sent() {
+    let sent = |line: &str| !compile_of(line).options().is_empty();
+    assert!(!sent("clang -fmacro-prefix-map=a=b -c a.c"));
+    assert!(sent("clang -fmacro-prefix-map=a=b -c a.i"));
+    assert!(sent("clang -ffile-prefix-map=a=b -c a.c"));
+    assert!(sent("gcc -fmacro-prefix-map=a=b -c a.c"));
+}
+
+#[test]
 fn assembly_that_shows_the_options_stays_here() {
     for line in ["gcc -g -S a.c", "clang -O2 -ggdb3 -S a.c -o x", "gcc -S -gdwarf-4 a.i"] {
         let why = Why::RecordsCommand;

@@ -6,6 +6,9 @@ pub(super) const GNU: &[&str] = &["gcc", "g++"];
 pub(super) const LLVM: &[&str] = &["clang", "clang++"];
 pub(super) const C: &[&str] = &["gcc", "clang"];
 pub(super) const CXX: &[&str] = &["g++", "clang++"];
+/// It says of C sources that it takes them for C++: of `.i` only when it compiles them, and of
+/// several before it compiles the first.
+pub(super) const CLANGXX: &[&str] = &["clang++"];
 
 /// Where our client must have the command done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,12 +40,14 @@ pub(super) struct Case {
     /// For which compilers.
     pub(super) compilers: &'static [&'static str],
     pub(super) place: Where,
+    /// Compilers with which it is done here all the same.
+    pub(super) here: &'static [&'static str],
     pub(super) call: Call,
 }
 
 /// One job on a host.
 pub(super) const fn remote(script: &'static str) -> Case {
-    Case { script, compilers: ALL, place: Where::Remote(1), call: Call::Explicit }
+    Case { script, compilers: ALL, place: Where::Remote(1), here: &[], call: Call::Explicit }
 }
 
 /// Done here.
@@ -62,6 +67,14 @@ impl Case {
 
     pub(super) const fn jobs(self, n_jobs: usize) -> Self {
         Self { place: Where::Remote(n_jobs), ..self }
+    }
+
+    pub(super) const fn here_with(self, compilers: &'static [&'static str]) -> Self {
+        Self { here: compilers, ..self }
+    }
+
+    pub(super) fn place_with(&self, compiler: &str) -> Where {
+        if self.here.contains(&compiler) { Where::Local } else { self.place }
     }
 
     pub(super) const fn by(self, call: Call) -> Self {

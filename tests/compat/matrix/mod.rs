@@ -2,12 +2,11 @@
 //! by Debian's distcc 3.4 and by ours. Ours must give the exit code, the words and every file of
 //! the local run; where the original differs is printed as a table.
 //!
-//! [`cases`] is the data, by subject; [`pending`] what is known to fail; [`table`] runs them.
+//! [`cases`] is the data, by subject; [`table`] runs them.
 
 mod case;
 mod cases;
 mod desk;
-mod pending;
 mod snapshot;
 mod sources;
 mod table;

@@ -34,6 +34,7 @@ pub(super) const CASES: &[Case] = &[
     remote("$CC -O1 -c a.c -o x.o").by(Call::Implicit).on(&["gcc"]),
     remote("$CC a.c -c").by(Call::Implicit).on(&["gcc"]),
     local("$CC x.s -c").by(Call::Implicit).on(&["gcc"]),
+    local("$CC y.S -c").by(Call::Implicit).on(&["gcc"]),
     remote("umask 077; $CC -c a.c"),
     remote("umask 0; $CC -MD -c a.c"),
     remote("umask 027; $CC -S a.c"),

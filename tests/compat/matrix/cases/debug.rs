@@ -34,7 +34,7 @@ pub(super) const CASES: &[Case] = &[
     remote("$CC -g -fdebug-compilation-dir=/elsewhere -c a.c").on(LLVM),
     remote("$CC -g -fvar-tracking-assignments -O2 -c math.c").on(GNU),
     remote("$CC -g -MD -c a.c"),
-    remote("$CC -g -c p.i"),
+    remote("$CC -g -c p.i").here_with(CLANGXX),
     remote("$CC -g -feliminate-unused-debug-symbols -c a.c").on(GNU),
     local("$CC -g -S a.c"),
     local("$CC -g -O2 -S math.c -o -"),
@@ -42,4 +42,5 @@ pub(super) const CASES: &[Case] = &[
     remote("$CC -g -c a.c && objdump --dwarf=info a.o | grep -c 'DW_AT_comp_dir.*work'"),
     remote("$CC -g -c a.c && objdump --dwarf=info a.o | grep 'DW_AT_name *:.*a\\.c' | wc -l"),
     remote("$CC -g -c a.c && objdump --dwarf=decodedline a.o | sed 1,3d").on(GNU),
+    remote("$CC -g -c a.c && objdump --dwarf=decodedline a.o | grep ^a\\.c"),
 ];

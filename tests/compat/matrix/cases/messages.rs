@@ -44,6 +44,8 @@ pub(super) const CASES: &[Case] = &[
     anywhere("$CC -fno-caret-diagnostics -Wall -c warn.c").on(LLVM),
     anywhere("$CC -fno-diagnostics-show-option -Wall -c warn.c"),
     anywhere("$CC -fdiagnostics-parseable-fixits -Wall -c warn.c"),
+    anywhere("$CC -fdiagnostics-print-source-range-info -Wall -c warn.c").on(LLVM),
+    anywhere("$CC -fdiagnostics-absolute-paths -Wall -c warn.c").on(LLVM),
     anywhere("$CC -fdiagnostics-format=json -Wall -c warn.c").on(GNU),
     anywhere("$CC -fdiagnostics-format=msvc -Wall -c warn.c").on(LLVM),
     anywhere("$CC -fmessage-length=60 -Wall -c warn.c"),

@@ -25,9 +25,9 @@ pub(super) const CASES: &[Case] = &[
     remote("$CC -march=native -MD -O2 -c a.c -o sub/a.o"),
     remote("$CC -march=native -O2 -c b.cc"),
     remote("$CC -march=native -O2 -x c++ -c math.c"),
-    remote("$CC -march=native -O2 -c a.c math.c").jobs(2),
+    remote("$CC -march=native -O2 -c a.c math.c").jobs(2).here_with(CLANGXX),
     remote("echo '-march=native -O3' > args; $CC @args -c math.c"),
-    remote("$CC -march=native -O2 -c p.i"),
+    remote("$CC -march=native -O2 -c p.i").here_with(CLANGXX),
     remote(
         "printf '#ifdef __AVX__\\nint avx = 1;\\n#else\\nint no_avx = 1;\\n#endif\\n' > f.c; \
             $CC -march=native -c f.c",

@@ -21,7 +21,7 @@ pub(super) const CASES: &[Case] = &[
     remote(": > args; $CC @args -c a.c"),
     remote("echo '-O2' > sub/args; $CC @sub/args -c a.c"),
     remote("echo '-O2' > args; $CC @\"$PWD/args\" -c a.c"),
-    remote("echo a.c c.c > list; $CC -c @list").jobs(2),
+    remote("echo a.c c.c > list; $CC -c @list").jobs(2).here_with(CLANGXX),
     remote("echo '-DX=1' > args; $CC -DY @args -DZ -c a.c"),
     anywhere("printf -- '-O2 -c\\ta.c \\\\\\n -o x.o' > args; $CC @args"),
     anywhere("$CC @none -c a.c"),
