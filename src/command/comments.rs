@@ -152,12 +152,27 @@ impl Lexer<'_> {
     }
 
     fn skip_literal(&mut self, quote: u8) -> Option<()> {
-        let line = &self.text[self.at..self.at + self.line_len()];
+        let rest = &self.text[self.at..];
         let mut at = 1;
-        while let Some(&byte) = line.get(at) {
+        while let Some(&byte) = rest.get(at) {
             match byte {
-                b'\\' => at += 2,
-                b'?' if line[at..].starts_with(b"?\x3f/") => return None,
+                b'\\' => {
+                    let escaped = rest.get(at + 1).copied();
+                    let splices = |from: usize| ends_line(rest.get(from..).unwrap_or_default());
+                    // The literal goes on in the next line; where that is in the middle of an
+                    // escape, or not what it seems, nothing is certain.
+                    let is_odd = match escaped {
+                        Some(b'\n') => false,
+                        Some(b'\\') => splices(at + 2),
+                        _ => splices(at + 1),
+                    };
+                    if is_odd {
+                        return None;
+                    }
+                    at += 2;
+                }
+                b'?' if rest[at..].starts_with(b"?\x3f/") => return None,
+                b'\n' => break,
                 byte if byte == quote => {
                     self.at += at + 1;
                     return Some(());
@@ -166,8 +181,9 @@ impl Lexer<'_> {
             }
         }
         // An apostrophe in text that is no code, as after `#error`.
+        let line = &rest[..at.min(rest.len())];
         let opens = |pair: &[u8]| pair == b"/*" || pair == b"//";
-        if line.windows(2).any(opens) || line.trim_ascii_end().ends_with(b"\\") {
+        if line.windows(2).any(opens) || line.contains(&b'\n') {
             return None;
         }
         self.at += line.len();
@@ -252,6 +268,7 @@ mod tests {
             "u8\"/*\" L'\"' /* yes */",
             "a / b /* yes */",
             "DIR\"/*\" 1R\"?\" /* yes */",
+            "s = \"\\\n/* no */ \\\n//\"; /* yes */",
         ] {
             let text = format!("# 1 \"s.h\" 3\n{code}\n");
             assert_eq!(thinned(&text, Scope::SystemHeaders), text.replace("/* yes */", ""));
@@ -269,7 +286,9 @@ mod tests {
             "// a \\\n/* no */",
             "// a ?\x3f/\n/* no */",
             "don't /* no */",
-            "\"a\\\nb\" /* no */",
+            "\"a\\\nb /* no */",
+            "\"a\\\\\nb\" /* no */",
+            "\"a\\ \nb\" /* no */",
             "/* no",
         ] {
             let text = format!("# 1 \"s.h\" 3\n{code}\n");
