@@ -6,6 +6,7 @@ mod long;
 #[path = "../common/skip.rs"]
 mod skip;
 
+mod forms;
 mod lists;
 mod matrix;
 mod monitors;

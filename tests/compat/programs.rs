@@ -222,10 +222,11 @@ impl Desk {
     }
 
     /// Runs the compiler itself.
-    pub(crate) fn locally(&self, command: &[&str]) {
+    pub(crate) fn locally(&self, command: &[&str]) -> Output {
         let mut compiler = clean(Command::new(command[0]), self.dir.path());
         let output = output(compiler.args(&command[1..]));
         assert!(output.status.success(), "{command:?}: {output:?}");
+        output
     }
 
     /// Runs the client with this host list, which may go back to the local compiler.
