@@ -5,6 +5,11 @@
 //! the server of what it has got, by the same function. It knows no strings, comments or lines: a
 //! `#` counts wherever it stands, since whatever is taken for harmless text here may not be that
 //! for a compiler. What our client's gcc leaves of a source has none of these directives.
+//!
+//! Two more things are not seen in a text whose macros may paste any name together. A precompiled
+//! header, of which gcc would take its memory as it is, can only be asked for before all else:
+//! [`guarded`] is before that. And a text may find out whether a file exists; to hide that too takes
+//! a cage around the whole process.
 
 /// Directives that read a file, also as the beginning of a longer word.
 const READING: [&[u8]; 3] = [b"include", b"import", b"embed"];
@@ -13,12 +18,69 @@ const READING: [&[u8]; 3] = [b"include", b"import", b"embed"];
 const EXPANDING: [&[u8]; 3] = [b"if", b"elif", b"line"];
 /// What asks whether a file exists.
 const ASKING: [&[u8]; 2] = [b"__has_include", b"__has_embed"];
-/// Blanks and comments between a `#` and its word are looked through up to here.
+/// Blanks between a `#` and its word are looked through up to here.
 const MAX_GAP: usize = 4096;
+/// What has gcc take a file for a precompiled header, in a text of any form.
+const COMPILED_HEADER: &[u8] = b"pch_preprocess";
+/// Means nothing, but is something: what stands behind it is not the first word of a text.
+const GUARD: &[u8] = b"#pragma GCC diagnostic push\n#pragma GCC diagnostic pop\n";
+
+/// True if a preprocessed text may ask gcc for a precompiled header: lines are not joined in such a
+/// text.
+pub(crate) fn names_compiled_header(text: &[u8]) -> bool {
+    text.iter()
+        .enumerate()
+        .any(|(at, byte)| *byte == COMPILED_HEADER[0] && text[at..].starts_with(COMPILED_HEADER))
+}
+
+/// True if [`guarded`] makes `text` harmless to who compiles it.
+pub(crate) fn may_be_obeyed(text: &[u8]) -> bool {
+    head_of(text).is_some() && !may_read_files(text) && !names_compiled_header(text)
+}
+
+/// `text` as it may be compiled: with something before what its macros make, and its lines still
+/// counted as they were. None if it does not begin as gcc begins every text.
+pub(crate) fn guarded(text: &[u8]) -> Option<Vec<u8>> {
+    let Head { name, all } = head_of(text)?;
+    Some([&text[..all], GUARD, &text[..name], &text[all..]].concat())
+}
+
+/// How a text begins.
+struct Head {
+    /// The end of the line marker with the name of the source.
+    name: usize,
+    /// The end of the one with the working directory behind it, if there is one.
+    all: usize,
+}
+
+fn head_of(text: &[u8]) -> Option<Head> {
+    let name = marker(text)?.len();
+    let directory = marker(&text[name..]).filter(|line| line.ends_with(b"//\"\n"));
+    Some(Head { name, all: name + directory.map_or(0, <[u8]>::len) })
+}
+
+/// The line `# 12 "name"` that `text` begins with, if that and nothing else is what it is to a
+/// compiler too.
+fn marker(text: &[u8]) -> Option<&[u8]> {
+    let end = text.iter().position(|&byte| byte == b'\n')?;
+    let rest = text[..end].strip_prefix(b"# ")?;
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let quoted = rest[digits..].strip_prefix(b" \"")?.strip_suffix(b"\"")?;
+    let mut name = quoted.iter();
+    while let Some(&byte) = name.next() {
+        match byte {
+            b'\\' => drop(name.next()?),
+            b'"' | b'?' => return None,
+            byte if byte.is_ascii_control() => return None,
+            _ => {}
+        }
+    }
+    (digits > 0).then_some(&text[..=end])
+}
 
 /// True if a compiler that obeys the directives of `text` might read a file, or tell whether one
 /// exists.
-pub(crate) fn may_read_files(text: &[u8]) -> bool {
+fn may_read_files(text: &[u8]) -> bool {
     let text = logical(text);
     text.iter().enumerate().any(|(at, byte)| match byte {
         b'#' => reads(&text[at + 1..]),
@@ -57,21 +119,12 @@ fn depends(text: &[u8]) -> bool {
         .is_some_and(|after| skip_gap(after).is_none_or(|word| word.starts_with(b"dependency")))
 }
 
-/// What follows blanks and comments; none if they do not end soon.
+/// What follows blanks; none if they do not end soon. None of a comment, too: where one ends may
+/// depend on the language, and no gcc leaves one there.
 fn skip_gap(text: &[u8]) -> Option<&[u8]> {
-    let window = &text[..text.len().min(MAX_GAP)];
-    let mut at = 0;
-    loop {
-        at += window[at..].iter().take_while(|&&byte| is_blank(byte)).count();
-        if window[at..].starts_with(b"/*") {
-            let end = window[at + 2..].windows(2).position(|pair| pair == b"*/")?;
-            at += 2 + end + 2;
-        } else if at == window.len() && at < text.len() {
-            return None;
-        } else {
-            return Some(&text[at..]);
-        }
-    }
+    let blanks = text.iter().take(MAX_GAP).take_while(|&&byte| is_blank(byte)).count();
+    let rest = &text[blanks..];
+    (blanks < MAX_GAP && !rest.starts_with(b"/*")).then_some(rest)
 }
 
 /// The text as the directives of a compiler see it: trigraphs replaced, lines joined that end with
@@ -148,6 +201,10 @@ mod tests {
             "#\\\\\n\ninclude \"x\"",
             "%\\\n:include \"x\"",
             "# /* a\nb */ /**/ include \"x\"",
+            // The comment ends here or there, as trigraphs and carriage returns are understood.
+            "#/* ?\x3f/\n/ x */ include \"x\"",
+            "#/* *?\x3f/\n/ x */ include \"x\"",
+            "#/* *\\\r\r\n/ x */ include \"x\"",
             "# /\\\n* a */ include \"x\"",
             "#\0include \"x\"",
             "a /* # */ #include \"x\"",
@@ -165,9 +222,8 @@ mod tests {
         ] {
             assert!(may_read_files(text.as_bytes()), "{text:?}");
         }
-        let far = format!("#{}include \"x\"", "/**/".repeat(2000));
+        let far = format!("#{}include \"x\"", " ".repeat(9000));
         assert!(may_read_files(far.as_bytes()));
-        assert!(may_read_files(format!("#/*{}", " ".repeat(9000)).as_bytes()));
     }
 
     #[test]
@@ -182,6 +238,41 @@ mod tests {
             "#define GCC_VERSION 12\nprintf(\"#%d # 12\\n\"); a ? b : c; a % b; \"??!\"",
         ] {
             assert!(!may_read_files(text.as_bytes()), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_precompiled_header_cannot_be_asked_for() {
+        assert!(names_compiled_header(b"#pragma GCC pch_preprocess \"x\""));
+        assert!(!names_compiled_header(b"pch_pch_preproces"));
+        let head = "# 0 \"d/a \\\"b.c\"\n";
+        for (text, expected) in [
+            ("int a;\n", format!("{head}{}{head}int a;\n", str::from_utf8(GUARD).unwrap())),
+            (
+                "# 1 \"/x//\"\nint a;\n",
+                format!("{head}# 1 \"/x//\"\n{}{head}int a;\n", str::from_utf8(GUARD).unwrap()),
+            ),
+        ] {
+            let text = format!("{head}{text}");
+            assert!(may_be_obeyed(text.as_bytes()));
+            assert_eq!(String::from_utf8(guarded(text.as_bytes()).unwrap()).unwrap(), expected);
+        }
+        for text in [
+            "",
+            "int a;\n",
+            "# 1 \"a.c\"",
+            "# \"a.c\"\n",
+            "# 1 \"a.c\" /*\n*/\n",
+            "# 1 \"a.c\" \\\n",
+            "# 1 \"a.c\\\"\n",
+            "# 1 \"a?\x3f/\"\n",
+            "# 1 \"a\" \"c\"\n",
+            "\n# 1 \"a.c\"\n",
+        ] {
+            assert!(
+                guarded(text.as_bytes()).is_none() && !may_be_obeyed(text.as_bytes()),
+                "{text}"
+            );
         }
     }
 

@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use super::comments::{Scope, thin_out};
-use super::directives::may_read_files;
+use super::directives::may_be_obeyed;
 use super::options::{Item, Known, items};
 use super::scan::Compile;
 use super::sources::{Language, base_name};
@@ -137,13 +137,13 @@ impl Form {
                     return None;
                 }
                 if !has_line_comments(compile) {
-                    return Some(written).filter(|text| !may_read_files(text));
+                    return Some(written).filter(|text| may_be_obeyed(text));
                 }
                 Some(thin_out(&written, Scope::SystemHeaders))
-                    .filter(|text| !may_read_files(text))
+                    .filter(|text| may_be_obeyed(text))
                     .or_else(|| {
                         let text = thin_out(&written, Scope::Everywhere);
-                        (!may_read_files(&text)).then_some(text)
+                        may_be_obeyed(&text).then_some(text)
                     })
             }
             Self::Rewritten { head } => {
@@ -344,8 +344,9 @@ mod tests {
     }
 
     fn text(form: &Form, line: &str, written: &str) -> Option<String> {
-        let text = form.text(&compile_of(line), written.as_bytes().to_vec())?;
-        Some(String::from_utf8(text).unwrap())
+        const HEAD: &str = "# 0 \"a.c\"\n";
+        let text = form.text(&compile_of(line), format!("{HEAD}{written}").into_bytes())?;
+        Some(String::from_utf8(text).unwrap().replacen(HEAD, "", 1))
     }
 
     #[test]

@@ -32,7 +32,7 @@ mod corpus;
 mod stock;
 
 pub(crate) use comments::without_comments;
-pub(crate) use directives::may_read_files;
+pub(crate) use directives::{guarded, may_be_obeyed, names_compiled_header};
 pub(crate) use form::{Form, Maker, entered_files, hides_macros};
 pub(crate) use names::CompilerName;
 pub(crate) use reason::{LocalReason, Weight};

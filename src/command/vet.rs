@@ -22,7 +22,7 @@ pub(crate) struct Admitted {
     /// What is made.
     pub(crate) kind: Kind,
     /// The compiler obeys directives in the source, which must be asked first whether it may be
-    /// compiled: [`may_read_files`](super::may_read_files).
+    /// compiled: [`may_be_obeyed`](super::may_be_obeyed).
     pub(crate) obeys_directives: bool,
     /// The suffix that the file of the source must have, `.i`.
     pub(crate) suffix: &'static str,

@@ -21,7 +21,7 @@ use super::observe::{Event, JobName, JobRecord, JobResult};
 use super::server::{Phase, Programs, Server, reached};
 use super::shield::Shield;
 use super::workspace::JobDir;
-use crate::command::{Admitted, Kind, may_read_files, vet};
+use crate::command::{Admitted, Kind, guarded, may_be_obeyed, names_compiled_header, vet};
 use crate::wire::error::DecodeError;
 use crate::wire::hello::encode_hello_reply;
 use crate::wire::job::Protocol;
@@ -238,9 +238,7 @@ impl ReadyJob {
         if self.protocol == Protocol::Lzo {
             unpack(self.dir.path(), &self.source, server.limits).await?;
         }
-        if self.admitted.obeys_directives {
-            look_at(self.dir.path().join(&self.source)).await?;
-        }
+        look_at(self.dir.path().join(&self.source), self.admitted.obeys_directives).await?;
         // Written before the compiler starts, and not by way of the observer: should this process
         // be killed, its log shows what it was at.
         info!(target: "dcc_job_begin", "{}", self.name);
@@ -332,15 +330,18 @@ async fn unpack(dir: &Path, source: &Path, limits: Limits) -> Result<(), JobErro
     unpacked.await.unwrap_or_else(|error| Err(JobError::Failed(error.to_string())))
 }
 
-/// Refuses a source that could have the compiler read a file of this machine. Like [`unpack`] for
-/// jobs with a slot only.
-async fn look_at(source: PathBuf) -> Result<(), JobError> {
+/// Refuses a source that could have the compiler read a file of this machine, and lets none do so
+/// whose directives are obeyed. Like [`unpack`] for jobs with a slot only.
+async fn look_at(path: PathBuf, obeys_directives: bool) -> Result<(), JobError> {
+    let failed = |error: io::Error| JobError::Failed(error.to_string());
+    let refused = || JobError::Refused("its source may read files of this machine".to_owned());
     let looked = spawn_blocking(move || {
-        let text = fs::read(&source).map_err(|error| JobError::Failed(error.to_string()))?;
-        if may_read_files(&text) {
-            return Err(JobError::Refused("its source may read files of this machine".to_owned()));
+        let text = fs::read(&path).map_err(failed)?;
+        if !obeys_directives {
+            return if names_compiled_header(&text) { Err(refused()) } else { Ok(()) };
         }
-        Ok(())
+        let text = guarded(&text).filter(|_| may_be_obeyed(&text)).ok_or_else(refused)?;
+        fs::write(&path, text).map_err(failed)
     });
     looked.await.unwrap_or_else(|error| Err(JobError::Failed(error.to_string())))
 }

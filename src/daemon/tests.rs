@@ -219,6 +219,8 @@ async fn no_source_with_directives_makes_a_compiler_read_a_file_of_the_server() 
         format!("?\x3f=include \"{secret}\"\nint x;\n"),
         format!("#inc?\x3f/\nlude \"{secret}\"\nint x;\n"),
         format!("# /*\n*/ \\\n  inc\\\nlude \"{secret}\"\nint x;\n"),
+        format!("#/**?\x3f/\n/ x */ include \"{secret}\"\nint x;\n"),
+        format!("#/**\\\r\r\n/ x */ include \"{secret}\"\nint x;\n"),
         format!("char x[] = {{\n#embed \"{secret}\"\n}};\n"),
         format!("#pragma GCC dependency \"{secret}\"\nint x;\n"),
         format!("_Pragma(\"GCC dependency \\\"{secret}\\\"\")\nint x;\n"),
@@ -249,11 +251,42 @@ async fn no_source_with_directives_makes_a_compiler_read_a_file_of_the_server() 
         assert!(!object.windows(10).any(|part| part == b"the secret"), "{source}");
         daemon.result().await;
     }
+    // Only as the first word of a text is this one obeyed.
+    let first = format!(
+        "# 1 \"x.c\"\n#define P(a, b) a##b\n#define Q(x) P(_Pra, gma)(#x)\n\
+         #define R(x) Q(GCC x \"{secret}\")\nR(P(pch_, preprocess))\nint x;\n"
+    );
+    for words in ["gcc -fdirectives-only -c x.c -o x.o", "g++ -fdirectives-only -c x.cc -o x.o"] {
+        let bytes = request(Protocol::Plain, words, first.as_bytes());
+        let (head, _) = decode(Protocol::Plain, &converse(daemon.addr, &bytes).await);
+        let said = String::from_utf8(head.stderr).unwrap();
+        assert!(said.contains("must be first") && !said.contains("PCH file"), "{said}");
+        daemon.result().await;
+    }
     let honest = "# 1 \"x.c\"\n#define X(a) #a\n/* fall through */ const char *x = X(include);\n";
     let words = "gcc -fdirectives-only -c x.c -o x.o";
     let bytes = request(Protocol::Lzo, words, honest.as_bytes());
     let (head, object) = decode(Protocol::Lzo, &converse(daemon.addr, &bytes).await);
     assert!(head.status.success() && !object.is_empty());
+}
+
+/// gcc takes such a header's memory as it is: a client that gets a file of its own taken for one
+/// runs what it likes.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_source_has_a_precompiled_header_read() {
+    if !have(&["gcc"]) {
+        return;
+    }
+    let mut daemon = Running::start(Setting::default()).await;
+    let source = "#pragma GCC  pch_preprocess \"/proc/self/cwd/x.i\"\nint x;\n";
+    for words in ["gcc -c x.c -o x.o", "gcc -fdirectives-only -c x.c -o x.o"] {
+        for protocol in [Protocol::Plain, Protocol::Lzo] {
+            let answer = converse(daemon.addr, &request(protocol, words, source.as_bytes())).await;
+            assert!(answer.is_empty(), "{words} is answered");
+            let JobResult::Refused(reason) = daemon.result().await else { panic!("{words}") };
+            assert!(reason.contains("may read files"), "{reason}");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
