@@ -15,7 +15,8 @@ use crate::sys::signals;
 /// with gcc 12, binutils 2.40 and clang 14).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Writer {
-    /// gcc's assembler: makes a new file, but where a link leads nowhere.
+    /// gcc's assembler: makes a new file, but where a link leads nowhere or the file is empty (its
+    /// drivers make temporary files beforehand).
     Assembler,
     /// gcc with `-S`: writes what it finds, through links, and keeps its mode.
     Gcc,
@@ -39,7 +40,7 @@ impl Writer {
         let Ok(entry) = fs::symlink_metadata(target) else { return false };
         match fs::metadata(target) {
             Ok(file) if !file.is_file() => true,
-            Ok(_) => self == Self::Gcc,
+            Ok(file) => self == Self::Gcc || (self == Self::Assembler && file.len() == 0),
             Err(_) => entry.is_symlink() && self != Self::Clang,
         }
     }
@@ -216,6 +217,9 @@ mod tests {
             symlink("other", &target).unwrap();
             assert_eq!(written(), soft, "{writer:?}");
             fs::remove_file(&other).unwrap();
+            symlink("other", &target).unwrap();
+            assert_eq!(written(), dangling, "{writer:?}");
+            fs::write(&other, "").unwrap();
             symlink("other", &target).unwrap();
             assert_eq!(written(), dangling, "{writer:?}");
         }

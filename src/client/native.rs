@@ -35,7 +35,7 @@ pub(super) fn resolve(
     compiler: &Compiler,
     compile: &mut Compile,
 ) -> Result<(), LocalReason> {
-    let Some(asked) = native::question(compile) else { return Ok(()) };
+    let Some(asked) = native::question(compile)? else { return Ok(()) };
     if !session.env.native_travels {
         return Err(native::unwanted(compile));
     }

@@ -21,15 +21,21 @@ const COMMON_FEATURES: [&str; 3] = ["64bit", "cmov", "cx8"];
 const APX: [&str; 8] = ["egpr", "push2pop2", "ppx", "ndd", "ccmp", "nf", "cf", "zu"];
 
 /// The options with which the compiler is to be asked; none if the command names no processor of
-/// this machine.
-pub(crate) fn question(compile: &Compile) -> Option<Vec<Vec<u8>>> {
+/// this machine. The error is the reason for which such a command stays here.
+pub(crate) fn question(compile: &Compile) -> Result<Option<Vec<Vec<u8>>>, LocalReason> {
     let is_asked = |word: &&Vec<u8>| {
         is_processor(word)
             || MODES.contains(&word.as_slice())
             || MODE_VALUES.iter().any(|option| word.starts_with(option))
     };
     let is_native = compile.travels.iter().any(|word| is_native(word));
-    is_native.then(|| compile.travels.iter().filter(is_asked).cloned().collect())
+    if !is_native {
+        return Ok(None);
+    }
+    if compile.clang && compile.travels.iter().any(|word| word.starts_with(b"-flto")) {
+        return Err(unsayable(compile, "bitcode names features for which there is no option"));
+    }
+    Ok(Some(compile.travels.iter().filter(is_asked).cloned().collect()))
 }
 
 /// The reason for which such a command stays here where the user wants it so.

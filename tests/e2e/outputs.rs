@@ -67,7 +67,7 @@ fn the_umask_decides_on_the_mode() {
 type Prepare = fn(&Path);
 
 /// What may stand where the output is to be.
-const THERE: [(&str, Prepare); 6] = [
+const THERE: [(&str, Prepare); 8] = [
     ("a file that may not be written", |dir| {
         fs::write(dir.join("out"), "old").unwrap();
         fs::set_permissions(dir.join("out"), Permissions::from_mode(0o444)).unwrap();
@@ -82,6 +82,15 @@ const THERE: [(&str, Prepare); 6] = [
     }),
     ("a link", |dir| {
         fs::write(dir.join("other"), "old").unwrap();
+        symlink("other", dir.join("out")).unwrap();
+    }),
+    ("an empty file with another name", |dir| {
+        fs::write(dir.join("other"), "").unwrap();
+        fs::hard_link(dir.join("other"), dir.join("out")).unwrap();
+    }),
+    ("a link to an empty file", |dir| {
+        fs::write(dir.join("other"), "").unwrap();
+        fs::set_permissions(dir.join("other"), Permissions::from_mode(0o600)).unwrap();
         symlink("other", dir.join("out")).unwrap();
     }),
     ("a link to nothing", |dir| symlink("other", dir.join("out")).unwrap()),

@@ -45,7 +45,7 @@ fn asks_with_all_that_is_said_of_processors_and_nothing_else() {
         ),
     ];
     for (line, expected) in cases {
-        let question = question(&compile_of(line));
+        let question = question(&compile_of(line)).unwrap();
         assert_eq!(question.map(|words| text(&words)).as_deref(), expected, "{line}");
     }
 }
@@ -56,7 +56,9 @@ fn what_it_stands_for_comes_before_every_other_option() {
     answer(&mut compile, words("-march=znver3 -mavx --param=l1-cache-size=32 -mtune=znver3"));
     let expected = "-march=znver3 -mavx --param=l1-cache-size=32 -mtune=znver3 -O2 -mno-avx -Wall";
     assert_eq!(text(&compile.travels), expected);
-    assert_eq!(question(&compile), None);
+    assert_eq!(question(&compile), Ok(None));
+    let bitcode = compile_of("clang -flto=thin -march=native -c a.c");
+    assert!(question(&bitcode).is_err());
 }
 
 #[test]
