@@ -9,7 +9,7 @@ PROGRAMS = $(notdir $(basename $(wildcard src/bin/*.rs)))
 BIN      = $(DESTDIR)$(PREFIX)/bin
 DOC      = $(DESTDIR)$(PREFIX)/share/doc/distcc-zeroconf
 
-.PHONY: help demo build test test-all peer-suite compare bench install uninstall clean
+.PHONY: help demo build test test-all peer-suite matrix trees compare bench install uninstall clean
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
 
@@ -31,6 +31,11 @@ peer-suite: build ## the original's own suite, from a checkout of its repository
 
 matrix: ## some 500 command lines by four compilers, alone, with the original and with ours; the table in target/matrix.txt
 	LONG=1 MATRIX_TABLE=$(TARGET)/matrix.txt $(CARGO) nextest run --profile long --test compat --success-output immediate matrix
+
+trees: ## real trees by their build systems, compiled here and by a server; the table in target/trees.txt
+	@rm -f $(TARGET)/trees.txt
+	@LONG=1 TREES_TABLE=$(TARGET)/trees.txt $(CARGO) nextest run --profile long --test trees; \
+	code=$$?; cat $(TARGET)/trees.txt; exit $$code
 
 compare: ## how the installed original fares where machines come, go and move: its times
 	COMPARE=1 LONG=1 $(CARGO) nextest run --profile long --test netns --success-output immediate scenarios

@@ -214,13 +214,17 @@ impl<'a> Job<'a> {
 
     /// The text in the form that was asked for, or, where that does not do, in the plain one.
     fn text(&self, preprocessor: Preprocessor, form: &Form) -> Result<Payload, PreprocessFailure> {
+        let is_rewritten = matches!(form, Form::Rewritten { .. });
         match preprocessor.finish() {
+            // clang leaves `_Pragma` alone in this form, and so may warn, or fail, where it is told
+            // not to.
+            Ok(written) if is_rewritten && !written.said.is_empty() => {}
             Ok(written) => {
                 if let Some(payload) = in_form(written, form, self.compile)? {
                     return Ok(payload);
                 }
             }
-            Err(PreprocessFailure::Failed { of_form: true, .. }) => {}
+            Err(PreprocessFailure::Failed { of_form, .. }) if of_form || is_rewritten => {}
             Err(failure) => return Err(failure),
         }
         self.session.log.debug(format_args!("the source needs its macros expanded here"));

@@ -13,8 +13,11 @@ pub(super) fn are_as_here(payload: &Payload, compile: &Compile, reply: &Reply) -
     let silent_there = reply.stderr.is_empty() && reply.stdout.is_empty();
     match (payload.said.is_empty(), silent_there) {
         (true, true) => true,
-        // Words for a terminal have colours, and lines as long as it is wide.
-        (false, true) => !io::stderr().is_terminal(),
+        // Words for a terminal have colours, and lines as long as it is wide. gcc's preprocessor
+        // warns of what pragmas forbid as well.
+        (false, true) => {
+            !io::stderr().is_terminal() && (compile.is_clang() || !has_pragma(&payload.source))
+        }
         // clang shows lines of the text itself, where gcc reads the files.
         (true, false) => {
             let has_lines = matches!(payload.form, Form::Rewritten { .. })
@@ -34,4 +37,10 @@ fn tells_of_the_text(compile: &Compile) -> bool {
         b"-fdiagnostics-absolute-paths",
     ];
     compile.options().iter().any(|word| telling.contains(&word.as_slice()))
+}
+
+/// A pragma, or the string of one, about what to warn of.
+fn has_pragma(text: &[u8]) -> bool {
+    const PRAGMA: &[u8] = b"GCC diagnostic";
+    text.windows(PRAGMA.len()).any(|words| words == PRAGMA)
 }

@@ -148,9 +148,8 @@ impl Bench {
         self.dir.path().join(name)
     }
 
-    /// Runs a script in the tree and returns its lines of stderr, sorted: jobs end in any order.
-    /// `log` names the client's log.
-    pub(crate) fn run(&self, script: &str, log: &str, way: Way) -> Vec<String> {
+    /// Runs a script in the tree. `log` names the client's log.
+    pub(crate) fn run(&self, script: &str, log: &str, way: Way) -> Said {
         let path = env::var("PATH").expect("there is a PATH");
         let front = match way {
             Way::Masked => format!("{}:", self.kept("masked").display()),
@@ -168,30 +167,107 @@ impl Bench {
         command.envs(&self.env).envs(self.compilers.variables(way));
         command.env("PATH", format!("{front}{}:{path}", self.kept("bin").display()));
         command.env("DISTCC_LOG", self.kept(log));
+        let started = Instant::now();
         let output = command.output().expect("sh runs");
-        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-        let stdout = String::from_utf8_lossy(&output.stdout);
+        let took = started.elapsed();
+        let [stdout, stderr] = [&output.stdout, &output.stderr].map(|b| String::from_utf8_lossy(b));
         assert!(output.status.success(), "{script}: {}\n{stdout}\n{stderr}", output.status);
-        let mut lines: Vec<String> = stderr.lines().map(str::to_owned).collect();
-        lines.sort();
-        lines
+        Said { stdout: lines(&stdout, way), stderr: lines(&stderr, way), took }
     }
 
-    /// The compiles that the client's log puts on the server.
-    pub(crate) fn remote(&self, log: &str) -> usize {
+    /// Which ways the commands took that the client's log tells of.
+    pub(crate) fn ways(&self, log: &str) -> Ways {
         let text = fs::read(self.kept(log)).unwrap_or_default();
-        String::from_utf8_lossy(&text)
-            .lines()
-            .filter(|line| line.contains(" on 127.0.0.1:") && line.ends_with("completed ok"))
-            .count()
+        let mut ways = Ways::default();
+        for line in String::from_utf8_lossy(&text).lines() {
+            if line.contains(" on 127.0.0.1:") && line.ends_with("completed ok") {
+                ways.n_there += 1;
+            } else if line.contains("had warnings, which are shown in full here")
+                || line.ends_with("failed, retrying locally")
+            {
+                ways.n_repeated += 1;
+            } else if let Some((_, reason)) = line.split_once("running locally") {
+                let is_compile = !NO_COMPILES.iter().any(|known| reason.contains(known));
+                ways.n_here += usize::from(is_compile);
+                *ways.reasons.entry(reason.to_owned()).or_default() += 1;
+            }
+        }
+        ways
     }
 
-    /// Lines of the client's log that tell why something was not distributed.
-    pub(crate) fn detours(&self, log: &str) -> String {
-        let text = fs::read(self.kept(log)).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text);
-        let told = text.lines().filter(|line| line.contains("failed") || line.contains("local"));
-        told.take(20).collect::<Vec<_>>().join("\n")
+    /// How many jobs the server has compiled so far, by its own log.
+    pub(crate) fn n_served(&self) -> usize {
+        let text = fs::read(self.dir.path().join("server/log")).unwrap_or_default();
+        String::from_utf8_lossy(&text).lines().filter(|line| line.contains(" COMPILE_OK ")).count()
+    }
+
+    /// Waits until the server has written down `n_jobs`: a client may end a moment before.
+    pub(crate) fn wait_served(&self, n_jobs: usize) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.n_served() < n_jobs {
+            assert!(Instant::now() < deadline, "{} of {n_jobs} in its log", self.n_served());
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// True if an agent hands out the places.
+    pub(crate) fn has_agent(&self) -> bool {
+        let dirs = fs::read_dir(self.kept("state")).expect("a directory of ours");
+        dirs.flatten().any(|entry| entry.path().join("sock").exists())
+    }
+}
+
+/// Commands that compile nothing: questions, preprocessor runs and links.
+const NO_COMPILES: [&str; 4] = [
+    "neither -c nor -S is given",
+    "only the preprocessor is wanted",
+    "asks the compiler about itself",
+    "no source is named",
+];
+
+/// What a script wrote, without our name before a compiler's.
+pub(crate) struct Said {
+    pub(crate) stdout: Vec<String>,
+    pub(crate) stderr: Vec<String>,
+    pub(crate) took: Duration,
+}
+
+/// Without what depends on the order of jobs, too: how far the build is, and where make goes.
+fn lines(text: &str, way: Way) -> Vec<String> {
+    let prefix = match way {
+        Way::Here | Way::Masked => "",
+        Way::Called => "distcc ",
+        Way::Cached => "ccache ",
+    };
+    let without = |line: &str| {
+        let line =
+            line.strip_prefix('[').and_then(|line| line.split_once("] ")).unwrap_or(("", line));
+        if prefix.is_empty() { line.1.to_owned() } else { line.1.replace(prefix, "") }
+    };
+    let travels = |line: &&str| line.starts_with("make[") && line.contains("ing directory");
+    text.lines().filter(|line| !travels(line)).map(without).collect()
+}
+
+/// How many commands went which way.
+#[derive(Debug, Default)]
+pub(crate) struct Ways {
+    /// The object is the server's.
+    pub(crate) n_there: usize,
+    /// Compiled by the server, and once more here for what the compiler says.
+    pub(crate) n_repeated: usize,
+    /// Compiled here only.
+    pub(crate) n_here: usize,
+    /// Why something ran here, links too.
+    pub(crate) reasons: BTreeMap<String, usize>,
+}
+
+impl Ways {
+    pub(crate) fn n_served(&self) -> usize {
+        self.n_there + self.n_repeated
+    }
+
+    pub(crate) fn n_compiles(&self) -> usize {
+        self.n_served() + self.n_here
     }
 }
 

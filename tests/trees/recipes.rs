@@ -1,23 +1,25 @@
-//! The trees, and how each is built. Warnings are asked for, so that there is something to compare.
+//! The trees, and how each is built. Warnings are asked for, so that there is something to compare;
+//! in half of the trees in their order, one job after the other. `-Otarget` keeps what one compile
+//! says together.
 
 use crate::bench::Compilers::{Clang, Gcc};
 use crate::bench::Way::{Called, Masked};
+use crate::built::Order::{Any, Fixed};
 use crate::built::{Recipe, same_as_here};
 
-/// `-Otarget` keeps what one compile says together.
-const MAKE: &str = "make -j2 -Otarget";
-
-const LUA: &str = r#"make -j2 -Otarget linux CC="$CC -std=gnu99" MYCFLAGS="-g -Wextra -Wshadow""#;
+const LUA: &str = r#"make linux CC="$CC -std=gnu99" MYCFLAGS="-g -Wextra -Wshadow""#;
 
 #[test]
 fn lua_by_make_with_gcc() {
     same_as_here(&Recipe {
         tree: "lua5.4",
+        by: "make",
         compilers: Gcc,
         way: Called,
         tools: &["make"],
         configure: ":",
         build: LUA,
+        order: Fixed,
         check: "make test",
     });
 }
@@ -27,11 +29,13 @@ fn lua_by_make_with_gcc() {
 fn lua_by_make_with_clang() {
     same_as_here(&Recipe {
         tree: "lua5.4",
+        by: "make",
         compilers: Clang,
         way: Masked,
         tools: &["make"],
         configure: ":",
         build: LUA,
+        order: Fixed,
         check: "make test",
     });
 }
@@ -40,11 +44,13 @@ fn lua_by_make_with_clang() {
 fn zlib_by_configure_with_gcc() {
     same_as_here(&Recipe {
         tree: "zlib",
+        by: "configure",
         compilers: Gcc,
         way: Called,
         tools: &["make"],
         configure: r#"CFLAGS="-O3 -g -Wall -Wextra" ./configure"#,
-        build: MAKE,
+        build: "make",
+        order: Fixed,
         check: "make test",
     });
 }
@@ -54,12 +60,14 @@ fn zlib_by_configure_with_gcc() {
 fn zlib_by_cmake_with_clang() {
     same_as_here(&Recipe {
         tree: "zlib",
+        by: "CMake",
         compilers: Clang,
         way: Called,
         tools: &["make", "cmake"],
         configure: r#"mkdir win32 && touch win32/zlib1.rc
             CFLAGS="-Wall -Wextra" cmake -S . -B build $CMAKE_WAY"#,
-        build: "cmake --build build -j2 -- -Otarget",
+        build: "cmake --build build",
+        order: Fixed,
         check: "ctest --test-dir build",
     });
 }
@@ -69,6 +77,7 @@ fn zlib_by_cmake_with_clang() {
 fn sqlite_by_libtool_with_gcc() {
     same_as_here(&Recipe {
         tree: "sqlite3",
+        by: "libtool",
         compilers: Gcc,
         way: Called,
         tools: &["make", "autoconf", "tclsh"],
@@ -76,6 +85,7 @@ fn sqlite_by_libtool_with_gcc() {
             CFLAGS="-O1 -g -Wall -Wextra" ./configure --disable-tcl --disable-amalgamation \
                 --disable-readline --disable-static"#,
         build: "make -j2 -Otarget libsqlite3.la",
+        order: Any,
         check: SQLITE_CHECK,
     });
 }
@@ -85,12 +95,14 @@ fn sqlite_by_libtool_with_gcc() {
 fn sqlite_by_libtool_with_clang() {
     same_as_here(&Recipe {
         tree: "sqlite3",
+        by: "libtool",
         compilers: Clang,
         way: Called,
         tools: &["make", "autoconf", "tclsh"],
         configure: r#"autoconf
             CFLAGS="-O1 -Wall" ./configure --disable-tcl --disable-readline --disable-static"#,
         build: "make -j2 -Otarget libsqlite3.la",
+        order: Any,
         check: SQLITE_CHECK,
     });
 }
@@ -111,10 +123,14 @@ fn jsoncpp_by_meson_with_clang() {
 #[test]
 fn jsoncpp_by_cmake_with_gcc() {
     same_as_here(&Recipe {
+        by: "CMake",
         tools: &["make", "cmake"],
-        configure: "cmake -S . -B build $CMAKE_WAY -DCMAKE_BUILD_TYPE=RelWithDebInfo \
-                    -DJSONCPP_WITH_POST_BUILD_UNITTEST=OFF",
+        // Without its own way of finding ccache.
+        configure: "cmake -S . -B build $CMAKE_WAY -DCCACHE_EXECUTABLE= \
+                    -DCMAKE_BUILD_TYPE=RelWithDebInfo -DJSONCPP_WITH_POST_BUILD_UNITTEST=OFF \
+                    -DBUILD_STATIC_LIBS=OFF -DBUILD_OBJECT_LIBS=OFF",
         build: "cmake --build build -j2 -- -Otarget",
+        order: Any,
         check: "ctest --test-dir build",
         ..JSONCPP
     });
@@ -122,11 +138,13 @@ fn jsoncpp_by_cmake_with_gcc() {
 
 const JSONCPP: Recipe = Recipe {
     tree: "libjsoncpp",
+    by: "Meson",
     compilers: Gcc,
     way: Called,
     tools: &["meson", "ninja"],
     configure: "meson setup --buildtype debugoptimized --warnlevel 3 build",
-    build: "ninja -C build -j2",
+    build: "ninja -C build -j1",
+    order: Fixed,
     check: "meson test -C build --no-rebuild",
 };
 
@@ -143,6 +161,7 @@ fn range_v3_by_ninja_with_clang() {
 /// Seven of its tests: templates, little else.
 const RANGE_V3: Recipe = Recipe {
     tree: "range-v3",
+    by: "Ninja",
     compilers: Gcc,
     way: Called,
     tools: &["cmake", "ninja"],
@@ -151,5 +170,6 @@ const RANGE_V3: Recipe = Recipe {
     build: "for name in any_of copy count equal find mismatch rotate; do \
                 set -- \"$@\" range.v3.alg.$name; done; \
             cmake --build build -j2 --target \"$@\"",
+    order: Any,
     check: "ctest --test-dir build -R 'test.alg.(any_of|copy|count|equal|find|mismatch|rotate)$'",
 };
