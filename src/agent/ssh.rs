@@ -193,11 +193,14 @@ impl Masters {
         }
     }
 
-    /// None where the path would be too long for a socket: every job then has its own connection.
+    /// None where the path would be too long for a socket, or ssh would read something else in it:
+    /// every job then has its own connection.
     fn new_path(&mut self) -> Option<PathBuf> {
         self.n_made += 1;
         let path = self.dir.join(format!("ssh{}", self.n_made));
-        (path.as_os_str().len() + PATH_ROOM <= MAX_PATH).then_some(path)
+        let bytes = path.as_os_str().as_bytes();
+        let is_plain = !bytes.iter().any(|byte| b"%$".contains(byte));
+        (is_plain && bytes.len() + PATH_ROOM <= MAX_PATH).then_some(path)
     }
 }
 

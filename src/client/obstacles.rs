@@ -10,6 +10,13 @@ use crate::command::Compile;
 
 /// Why the files of this machine keep a job here, if they do.
 pub(super) fn before_preprocessing(compile: &Compile) -> Option<&'static str> {
+    // What stands in a pipe can be read once; preprocessor, compiler and we read it again.
+    let mut read = compile.forced_includes.iter().chain([&compile.source]);
+    if read.any(|file| {
+        file != Path::new("/dev/null") && fs::metadata(file).is_ok_and(|meta| !meta.is_file())
+    }) {
+        return Some("what is to be read is no regular file");
+    }
     let mut forced = compile.forced_includes.iter();
     if forced.any(|header| is_precompiled(header) || is_precompiled_among(compile, header)) {
         return Some("a precompiled header is included");
@@ -159,6 +166,25 @@ mod tests {
         assert!(includes_precompiled(&among, enters("src/p.h").as_bytes()));
         let clang = compile_of("clang -c a.c");
         assert!(!includes_precompiled(&clang, enters(&precompiled).as_bytes()));
+    }
+
+    #[test]
+    fn what_can_be_read_once_stays_here() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().display();
+        fs::write(dir.path().join("a.c"), "").unwrap();
+        symlink("a.c", dir.path().join("link.c")).unwrap();
+        nix::unistd::mkfifo(&dir.path().join("pipe.c"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+        for (line, expected) in [
+            (format!("gcc -c {root}/a.c"), true),
+            (format!("gcc -c {root}/link.c"), true),
+            (format!("gcc -c {root}/none.c"), true),
+            (format!("gcc -c {root}/pipe.c"), false),
+            (format!("gcc -include {root}/pipe.c -c {root}/a.c"), false),
+            ("gcc -x c -c /dev/null".to_owned(), true),
+        ] {
+            assert_eq!(before_preprocessing(&compile_of(&line)).is_none(), expected, "{line}");
+        }
     }
 
     #[test]

@@ -216,7 +216,10 @@ fn head<'a>(source: &[u8], options: impl Iterator<Item = &'a Known<'a>>) -> Opti
             "-U" => [b"#undef ", value].concat(),
             _ => continue,
         };
-        if line.iter().any(u8::is_ascii_control) || line.ends_with(b"\\") {
+        // A comment must not begin here that ends, or does not, in the source.
+        let begins_comment = line.windows(2).any(|pair| pair == b"/*");
+        let goes_on = line.ends_with(b"\\") || line.ends_with(b"?\x3f/");
+        if line.iter().any(u8::is_ascii_control) || begins_comment || goes_on {
             return None;
         }
         head.extend(line);
@@ -332,6 +335,8 @@ mod tests {
             ("clang -undef -c a.c", Maker::Clang, "plain"),
             ("clang -ffile-prefix-map=a=b -c a.c", Maker::Clang, "plain"),
             ("clang -DX=\\ -c a.c", Maker::Clang, "plain"),
+            ("clang -DX=?\x3f/ -c a.c", Maker::Clang, "plain"),
+            ("clang -DX=/* -DY=*/ -c a.c", Maker::Clang, "plain"),
             (
                 "clang -DX -D Y=2=3 -UZ -DF(a)=a -I. -c d/a.c",
                 Maker::Clang,

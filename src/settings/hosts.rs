@@ -143,6 +143,8 @@ pub(crate) struct HostProblem {
 
 /// What a host name must be.
 const EXPECTED_NAME: &str = "a host name or address";
+/// What ssh is told must be what it seems.
+const EXPECTED_NO_OPTION: &str = "a host and a command that do not begin with '-'";
 /// What a limit must be.
 const EXPECTED_LIMIT: &str = "a number of jobs between 1 and 65535 after '/'";
 /// What a port must be.
@@ -297,6 +299,10 @@ fn ssh(token: &str) -> Result<(HostEntry, &str), Expected> {
         }
         None => (None, rest),
     };
+    // ssh reads options behind the host as well, and some of them run programs here.
+    if [Some(host), command.as_deref()].into_iter().flatten().any(|word| word.starts_with('-')) {
+        return Err(EXPECTED_NO_OPTION);
+    }
     let (options, rest) = options(rest)?;
     if options.cpp && !options.lzo {
         return Err("lzo beside cpp: pump mode needs compression");
@@ -498,6 +504,8 @@ mod tests {
             ("h,lzofoo", EXPECTED_OPTION),
             ("h,cpp", "lzo beside cpp: pump mode needs compression"),
             ("u@", EXPECTED_NAME),
+            ("u@-oProxyCommand=x", EXPECTED_NO_OPTION),
+            ("u@h:-oProxyCommand=x", EXPECTED_NO_OPTION),
             ("--localslots=0", "a number of jobs between 1 and 65535 after '='"),
             ("--localslots", "a number of jobs between 1 and 65535 after '='"),
             ("--localslots_cpp=-3", "a number of jobs between 1 and 65535 after '='"),

@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, FromRawFd, OwnedFd};
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
@@ -16,6 +17,11 @@ pub(crate) fn wait_for_end(pid: u32, patience: Duration) -> io::Result<()> {
     // SAFETY: the descriptor is new and nobody else's.
     let fd = unsafe { OwnedFd::from_raw_fd(fd) };
     let millis = PollTimeout::try_from(patience).unwrap_or(PollTimeout::MAX);
-    poll(&mut [PollFd::new(fd.as_fd(), PollFlags::POLLIN)], millis)?;
-    Ok(())
+    loop {
+        match poll(&mut [PollFd::new(fd.as_fd(), PollFlags::POLLIN)], millis) {
+            // By the alarm that keeps a state file fresh, which comes rarely.
+            Err(Errno::EINTR) => {}
+            polled => return Ok(polled.map(drop)?),
+        }
+    }
 }

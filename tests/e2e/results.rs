@@ -80,6 +80,23 @@ fn a_header_that_exists_only_precompiled_is_used_as_here() {
 }
 
 #[test]
+fn what_can_be_read_once_is_compiled_here() {
+    let bench = Bench::new();
+    bench.write("w.c", "int f(void) { int u; return 1; }\n");
+    let Some(server) = StockServer::start_v4(&bench) else { return };
+    let compile = |compiler: &str| {
+        let _ = fs::remove_file(bench.path("work/w.o"));
+        let words =
+            format!("cat w.c | {compiler} -Wall -x c -include /dev/null -c /dev/stdin -o w.o");
+        let output = bench.program("sh".as_ref(), &server.token).args(["-c", &words]).output();
+        let output = output.unwrap();
+        (output.status.code(), text(&output.stdout) + &text(&output.stderr), bench.read("w.o"))
+    };
+    assert_eq!(compile(&format!("{} gcc", env!("CARGO_BIN_EXE_distcc"))), compile("gcc"));
+    bench.assert_tidy();
+}
+
+#[test]
 fn a_terminal_shows_every_message_once() {
     let bench = Bench::new();
     bench.write("e.c", "#warning first\n#error nope\n");
