@@ -174,10 +174,6 @@ impl Books {
             }
             let reason = why_none(seats, list, &request.avoid);
             let mut problems = list_problems(&request.hosts.origin, list);
-            if !list.entries.contains(&HostEntry::Zeroconf) && request.avoid.is_empty() {
-                // Whoever names hosts expects to use them; that nobody is around is no mishap.
-                problems.push(format!("failed to distribute, running locally instead: {reason}"));
-            }
             problems.extend(self.scene.problem.clone().filter(|_| held_back(seats)));
             let granted = self.grant_local(id, list.localslots, reason, Listed::No)?;
             let granted = self.warned(now, granted, &problems);

@@ -88,6 +88,11 @@ fn messages_go_where_they_are_wanted() {
     let said = || fs::read_to_string(&log).unwrap();
     let log_name = log.to_str().unwrap();
     assert_eq!(text(&compile(&bench, nobody, &[]).stderr), "");
+    let mut with_agent = bench.distcc(nobody);
+    with_agent.env_remove("DISTCC_AGENT").env("DISTCC_AGENT_IDLE", "1").args(["gcc", "-c", "x.c"]);
+    assert_eq!(text(&with_agent.output().unwrap().stderr), "");
+    let told = text(&with_agent.env("DISTCC_VERBOSE", "1").output().unwrap().stderr);
+    assert_eq!(told.matches(detour).count(), 1, "{told}");
     let verbose = ("DISTCC_VERBOSE", "1");
     assert!(text(&compile(&bench, nobody, &[verbose]).stderr).contains(detour));
     let empty = compile(&bench, nobody, &[verbose, ("DISTCC_LOG", "")]);

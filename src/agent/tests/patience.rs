@@ -16,16 +16,6 @@ fn up_as_ours(last: u8) -> Heard {
     Heard::Up(peer)
 }
 
-fn warnings(farm: &mut Farm, hosts: &str) -> Vec<String> {
-    let id = farm.job(hosts);
-    let answer = farm.answer(id);
-    farm.leaves(id);
-    match answer {
-        Some(AgentMessage::Local(place)) => place.warnings,
-        other => panic!("not local: {other:?}"),
-    }
-}
-
 #[test]
 fn a_daemon_that_refused_this_machine_is_asked_again_and_used_once_it_does_not() {
     let mut farm = Farm::new();
@@ -98,27 +88,20 @@ fn a_listed_address_that_cannot_be_used_does_not_hide_one_that_can() {
 }
 
 #[test]
-fn whoever_names_hosts_is_told_once_a_minute_that_none_can_be_used() {
+fn that_no_host_can_be_used_is_a_reason_and_no_warning() {
     let mut farm = Farm::new();
-    let first = farm.job("10.77.0.8");
-    farm.answer_hellos(&[], &[]);
-    match farm.answer(first) {
-        Some(AgentMessage::Local(place)) => {
-            assert_eq!(place.warnings.len(), 1);
-            let expected =
-                "failed to distribute, running locally instead: its only host is left out";
-            assert!(place.warnings[0].starts_with(expected), "{:?}", place.warnings);
+    for hosts in ["10.77.0.8", "10.77.0.8 +zeroconf", "+zeroconf"] {
+        let job = farm.job(hosts);
+        farm.answer_hellos(&[], &[]);
+        farm.pass(SETTLED);
+        match farm.answer(job) {
+            Some(AgentMessage::Local(place)) => {
+                assert_eq!(place.warnings, [""; 0], "{hosts}");
+                assert!(!place.reason.is_empty(), "{hosts}");
+            }
+            other => panic!("not local: {other:?}"),
         }
-        other => panic!("not local: {other:?}"),
-    }
-    farm.leaves(first);
-    assert_eq!(warnings(&mut farm, "10.77.0.8"), [""; 0]);
-    farm.pass(SETTLED);
-    let nobody = farm.job("+zeroconf");
-    farm.pass(SETTLED);
-    match farm.answer(nobody) {
-        Some(AgentMessage::Local(place)) => assert_eq!(place.warnings, [""; 0]),
-        other => panic!("not local: {other:?}"),
+        farm.leaves(job);
     }
 }
 
