@@ -20,6 +20,7 @@ const OPTIONS: &[Entry] = &[
 const HOST_FORMS: &[Entry] = &[
     ("+zeroconf", "the machines found on this network"),
     ("HOST, HOST:PORT, [IPV6]:PORT", "a host by TCP; the port is 3632 unless given"),
+    ("USER@HOST, @HOST:COMMAND", "a host by ssh; COMMAND is run there instead of distccd"),
     ("HOST/LIMIT", "with at most LIMIT jobs at once (4 unless given)"),
     ("HOST,lzo", "with compression"),
     ("HOST,down", "listed, but not used"),
@@ -46,7 +47,9 @@ const VARIABLES: &[Entry] = &[
     ("DISTCC_FALLBACK", "0: fail where a job cannot be distributed, do not compile it here"),
     ("DISTCC_SKIP_LOCAL_RETRY", "if set, a compiler's error elsewhere is not checked here"),
     ("DISTCC_NO_REWRITE_CROSS", "if set, hosts are asked for the compiler as typed, without agent"),
+    ("DISTCC_NO_CROSS_REWRITE", "the same"),
     ("DISTCC_NATIVE", "local: compile here what is for the processor here (-march=native)"),
+    ("DISTCC_SSH", "how to call ssh (ssh)"),
     ("DISTCC_IO_TIMEOUT", "seconds without any progress until a host is given up (300)"),
     ("DISTCC_CONNECT_TIMEOUT", "seconds for which one address of a host is waited for (4)"),
     ("DISTCC_BACKOFF_PERIOD", "seconds for which a failed host is left alone (60)"),
