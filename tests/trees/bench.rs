@@ -217,8 +217,10 @@ impl Bench {
     }
 }
 
-/// Commands that compile nothing: questions, preprocessor runs and links.
-const NO_COMPILES: [&str; 4] = [
+/// Commands that compile nothing: questions, preprocessor runs and links. Several sources are a job
+/// each, so that several files are objects.
+const NO_COMPILES: [&str; 5] = [
+    "files are named",
     "neither -c nor -S is given",
     "only the preprocessor is wanted",
     "asks the compiler about itself",
