@@ -85,6 +85,31 @@ fn macros_and_comments_reach_the_compiler() {
 }
 
 #[test]
+fn pragmas_about_macros_reach_the_compiler() {
+    let bench = Bench::new();
+    bench.write(
+        "h.h",
+        "#pragma once\n#define LIMIT 3\n#if 1\n  #pragma push_macro(\"LIMIT\")\n#undef LIMIT\n\
+         #define LIMIT 7\n#else\n#pragma pop_macro(\"LIMIT\")\n#endif\n/* inner */\n\
+         enum { INNER = LIMIT };\n#pragma pop_macro(\"LIMIT\")\n\
+         #pragma GCC poison gets\n",
+    );
+    bench.write("x.c", &format!("#include \"h.h\"\n{COMMENTED}int limits = LIMIT + INNER;\n"));
+    bench.write("x.cc", &format!("#include \"h.h\"\n{COMMENTED}int limits = LIMIT + INNER;\n"));
+    let Some(server) = StockServer::start_v4(&bench) else { return };
+    for (compiler, source) in
+        [("gcc", "x.c"), ("g++", "x.cc"), ("clang", "x.c"), ("clang++", "x.cc")]
+    {
+        if !has(compiler) {
+            continue;
+        }
+        let words = [compiler, "-O0", "-Wall", "-Wextra", "-c", source, "-o", "out"];
+        assert_as_here(&bench, &server.token, &words, There);
+    }
+    bench.assert_tidy();
+}
+
+#[test]
 fn warnings_are_those_of_a_local_compile() {
     let bench = Bench::new();
     bench.write("h.h", "static inline int odd(int n) { unsigned u = 1; return n < u; }\n");
