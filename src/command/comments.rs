@@ -152,12 +152,14 @@ impl Lexer<'_> {
     }
 
     fn skip_literal(&mut self, quote: u8) -> Option<()> {
-        let line = &self.text[self.at..self.at + self.line_len()];
+        let rest = &self.text[self.at..];
         let mut at = 1;
-        while let Some(&byte) = line.get(at) {
+        while let Some(&byte) = rest.get(at) {
             match byte {
+                // Also a line's end: the literal goes on in the next one.
                 b'\\' => at += 2,
-                b'?' if line[at..].starts_with(b"?\x3f/") => return None,
+                b'?' if rest[at..].starts_with(b"?\x3f/") => return None,
+                b'\n' => break,
                 byte if byte == quote => {
                     self.at += at + 1;
                     return Some(());
@@ -166,6 +168,7 @@ impl Lexer<'_> {
             }
         }
         // An apostrophe in text that is no code, as after `#error`.
+        let line = &rest[..at.min(rest.len())];
         let opens = |pair: &[u8]| pair == b"/*" || pair == b"//";
         if line.windows(2).any(opens) || line.trim_ascii_end().ends_with(b"\\") {
             return None;
@@ -252,6 +255,7 @@ mod tests {
             "u8\"/*\" L'\"' /* yes */",
             "a / b /* yes */",
             "DIR\"/*\" 1R\"?\" /* yes */",
+            "s = \"\\\n/* no */\\\n\"; /* yes */",
         ] {
             let text = format!("# 1 \"s.h\" 3\n{code}\n");
             assert_eq!(thinned(&text, Scope::SystemHeaders), text.replace("/* yes */", ""));
@@ -269,7 +273,8 @@ mod tests {
             "// a \\\n/* no */",
             "// a ?\x3f/\n/* no */",
             "don't /* no */",
-            "\"a\\\nb\" /* no */",
+            "\"a\\ \nb\" /* no */",
+            "don't \\\n/* no */",
             "/* no",
         ] {
             let text = format!("# 1 \"s.h\" 3\n{code}\n");

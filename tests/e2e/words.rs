@@ -65,7 +65,7 @@ fn assert_as_here(bench: &Bench, host: &str, words: &[&str], place: Place) {
 fn macros_and_comments_reach_the_compiler() {
     let bench = Bench::new();
     bench.write("x.c", COMMENTED);
-    bench.write("x.cc", &format!("#include <vector>\n#include <string>\n{COMMENTED}"));
+    bench.write("x.cc", &format!("#include <iostream>\n#include <mutex>\n{COMMENTED}"));
     let Some(server) = StockServer::start_v4(&bench) else { return };
     for compiler in ["gcc", "g++", "clang", "clang++"] {
         if !has(compiler) {
