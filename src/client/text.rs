@@ -1,9 +1,10 @@
 //! From what the preprocessor wrote to the text that is sent.
 
+use std::collections::HashMap;
+use std::ffi::OsStr;
 use std::fs;
-use std::path::Path;
 
-use crate::command::{Compile, Form, entered_files, hides_macros, without_comments};
+use crate::command::{Compile, Form, entered_files, hidden_pragmas, put_back, without_comments};
 
 use super::preprocess::{Payload, PreprocessFailure, Written, makes_assembler_read};
 
@@ -14,9 +15,11 @@ pub(super) fn in_form(
     compile: &Compile,
 ) -> Result<Option<Payload>, PreprocessFailure> {
     let Written { text, said } = written;
-    if *form == Form::Directives && has_hidden_macros(&text, &compile.source) {
-        return Ok(None);
-    }
+    let text = match form {
+        Form::Directives => with_pragmas(text, compile.source.as_os_str()),
+        Form::Plain | Form::Rewritten { .. } => Some(text),
+    };
+    let Some(text) = text else { return Ok(None) };
     let Some(source) = form.text(compile, text) else { return Ok(None) };
     // An English sentence in a comment is no directive.
     let reads = makes_assembler_read(&source)
@@ -27,12 +30,22 @@ pub(super) fn in_form(
     Ok(Some(Payload { source, said, form: form.clone() }))
 }
 
-/// True if a file of which gcc made the text has pragmas that are lost on the way, or cannot be
-/// looked at. The preprocessor has just read them all.
-fn has_hidden_macros(text: &[u8], source: &Path) -> bool {
-    let mut files: Vec<&Path> = entered_files(text).map(Path::new).collect();
-    files.push(source);
-    files.sort_unstable();
-    files.dedup();
-    files.iter().any(|file| fs::read(file).map_or(true, |contents| hides_macros(&contents)))
+/// The text with the pragmas that were lost on the way; none if a file of which gcc made it has
+/// some that cannot be told, or cannot be looked at. The preprocessor has just read them all.
+fn with_pragmas(text: Vec<u8>, source: &OsStr) -> Option<Vec<u8>> {
+    let mut names: Vec<&OsStr> = entered_files(&text).collect();
+    names.push(source);
+    names.sort_unstable();
+    names.dedup();
+    let mut files = HashMap::new();
+    for name in names {
+        let hidden = hidden_pragmas(&fs::read(name).ok()?)?;
+        if !hidden.is_empty() {
+            files.insert(name, hidden);
+        }
+    }
+    if files.is_empty() {
+        return Some(text);
+    }
+    put_back(&text, &files)
 }

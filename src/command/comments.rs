@@ -289,6 +289,7 @@ mod tests {
             "\"a\\\nb /* no */",
             "\"a\\\\\nb\" /* no */",
             "\"a\\ \nb\" /* no */",
+            "don't \\\n/* no */",
             "/* no",
         ] {
             let text = format!("# 1 \"s.h\" 3\n{code}\n");

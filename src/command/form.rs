@@ -5,7 +5,6 @@
 //! of a macro elsewhere. So a text travels with its macros and comments where the compiler has a
 //! form for that, and is compiled there as it would be here.
 
-use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -243,35 +242,6 @@ fn has_word_of(text: &[u8], endings: &[&str]) -> bool {
     false
 }
 
-/// The files that a text says it was made of: those of line markers that enter one.
-pub(crate) fn entered_files(text: &[u8]) -> impl Iterator<Item = &OsStr> {
-    let enters = |line: &&[u8]| line.starts_with(b"# ") && line[2..].first() == Some(&b'1');
-    text.split(|&byte| byte == b'\n').filter(enters).filter_map(|line| {
-        let name = line.strip_prefix(b"# 1 \"")?;
-        let end = name.iter().rposition(|&byte| byte == b'"')?;
-        let is_real = name[0] != b'<' && name[end + 1..].starts_with(b" 1");
-        is_real.then(|| OsStr::from_bytes(&name[..end]))
-    })
-}
-
-/// True if `file` has a pragma that gcc obeys while it preprocesses and leaves out of the text:
-/// what it does to macros would be lost.
-pub(crate) fn hides_macros(file: &[u8]) -> bool {
-    const PRAGMAS: [&[u8]; 3] = [b"push_macro", b"pop_macro", b"poison"];
-    /// What may stand between `pragma` and the end of these words.
-    const WINDOW: usize = 100;
-    let mut at = 0;
-    while let Some(found) = file[at..].iter().position(|&byte| byte == b'#') {
-        at += found + 1;
-        let Some(rest) = file[at..].trim_ascii_start().strip_prefix(b"pragma") else { continue };
-        let window = &rest[..rest.len().min(WINDOW)];
-        if PRAGMAS.iter().any(|word| window.windows(word.len()).any(|found| found == *word)) {
-            return true;
-        }
-    }
-    false
-}
-
 #[cfg(test)]
 mod tests {
     use std::ffi::OsString;
@@ -380,22 +350,6 @@ mod tests {
         for standard in ["-ansi", "-std=c90", "--std=gnu89", "-std=iso9899:199409"] {
             let line = format!("cc {standard} -c a.c");
             assert_eq!(text(&Form::Directives, &line, written), None, "{standard}");
-        }
-    }
-
-    #[test]
-    fn files_and_pragmas_that_matter_are_found() {
-        let text =
-            b"# 1 \"a.c\"\n# 1 \"<built-in>\" 1\n# 1 \"d/h.h\" 1 3\n# 7 \"a.c\" 2\n# 1 \"y.y\"\n";
-        assert_eq!(entered_files(text).collect::<Vec<_>>(), ["d/h.h"]);
-        for (file, hides) in [
-            ("#pragma push_macro(\"X\")", true),
-            ("int a;\n # \tpragma GCC  poison gets\n", true),
-            ("#pragma \\\n pop_macro(\"X\")", true),
-            ("#pragma GCC diagnostic push\n", false),
-            ("/* push_macro poison */ #define pragma", false),
-        ] {
-            assert_eq!(hides_macros(file.as_bytes()), hides, "{file}");
         }
     }
 }

@@ -3,7 +3,7 @@
 //! `table` holds the options and `options` finds them; `scan` decides for the client whether a
 //! command may be compiled elsewhere and `rewrite` makes the two commands that this takes; `vet`
 //! is the server's view of the same table. `form` says in which form a source travels, with the
-//! help of `comments` and `directives`, of which the server asks the latter, too.
+//! help of `comments`, `pragmas` and `directives`, of which the server asks the last, too.
 //! `native` says `-march=native` for other machines;
 //! `several` splits a command with several sources; `wp` reads `-Wp,` and `response` `@file`;
 //! `sources` knows file names, `names` those of compilers. Nothing here opens a file,
@@ -16,6 +16,7 @@ mod form;
 mod names;
 pub(crate) mod native;
 mod options;
+mod pragmas;
 mod reason;
 mod response;
 mod rewrite;
@@ -33,8 +34,9 @@ mod stock;
 
 pub(crate) use comments::without_comments;
 pub(crate) use directives::{guarded, may_be_obeyed, names_compiled_header};
-pub(crate) use form::{Form, Maker, entered_files, hides_macros};
+pub(crate) use form::{Form, Maker};
 pub(crate) use names::CompilerName;
+pub(crate) use pragmas::{entered_files, hidden_pragmas, put_back};
 pub(crate) use reason::{LocalReason, Weight};
 pub(crate) use response::expand;
 pub(crate) use rewrite::{preprocess_argv, server_argv};

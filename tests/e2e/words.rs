@@ -65,7 +65,7 @@ fn assert_as_here(bench: &Bench, host: &str, words: &[&str], place: Place) {
 fn macros_and_comments_reach_the_compiler() {
     let bench = Bench::new();
     bench.write("x.c", COMMENTED);
-    bench.write("x.cc", &format!("#include <vector>\n#include <string>\n{COMMENTED}"));
+    bench.write("x.cc", &format!("#include <iostream>\n#include <mutex>\n{COMMENTED}"));
     let Some(server) = StockServer::start_v4(&bench) else { return };
     for compiler in ["gcc", "g++", "clang", "clang++"] {
         if !has(compiler) {
@@ -80,6 +80,31 @@ fn macros_and_comments_reach_the_compiler() {
             words.extend(["-c", source, "-o", "out"]);
             assert_as_here(&bench, &server.token, &words, There);
         }
+    }
+    bench.assert_tidy();
+}
+
+#[test]
+fn pragmas_about_macros_reach_the_compiler() {
+    let bench = Bench::new();
+    bench.write(
+        "h.h",
+        "#pragma once\n#define LIMIT 3\n#if 1\n  #pragma push_macro(\"LIMIT\")\n#undef LIMIT\n\
+         #define LIMIT 7\n#else\n#pragma pop_macro(\"LIMIT\")\n#endif\n/* inner */\n\
+         enum { INNER = LIMIT };\n#pragma pop_macro(\"LIMIT\")\n\
+         #pragma GCC poison gets\n",
+    );
+    bench.write("x.c", &format!("#include \"h.h\"\n{COMMENTED}int limits = LIMIT + INNER;\n"));
+    bench.write("x.cc", &format!("#include \"h.h\"\n{COMMENTED}int limits = LIMIT + INNER;\n"));
+    let Some(server) = StockServer::start_v4(&bench) else { return };
+    for (compiler, source) in
+        [("gcc", "x.c"), ("g++", "x.cc"), ("clang", "x.c"), ("clang++", "x.cc")]
+    {
+        if !has(compiler) {
+            continue;
+        }
+        let words = [compiler, "-O0", "-Wall", "-Wextra", "-c", source, "-o", "out"];
+        assert_as_here(&bench, &server.token, &words, There);
     }
     bench.assert_tidy();
 }
