@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::command::{Compile, Form, entered_files, hides_macros, without_comments};
+use crate::command::{Compile, Form, entered_files, has_lost_pragma, without_comments};
 
 use super::preprocess::{Payload, PreprocessFailure, Written, makes_assembler_read};
 
@@ -14,7 +14,7 @@ pub(super) fn in_form(
     compile: &Compile,
 ) -> Result<Option<Payload>, PreprocessFailure> {
     let Written { text, said } = written;
-    if *form == Form::Directives && has_hidden_macros(&text, &compile.source) {
+    if *form == Form::Directives && has_lost_pragmas(&text, &compile.source) {
         return Ok(None);
     }
     let Some(source) = form.text(compile, text) else { return Ok(None) };
@@ -29,10 +29,10 @@ pub(super) fn in_form(
 
 /// True if a file of which gcc made the text has pragmas that are lost on the way, or cannot be
 /// looked at. The preprocessor has just read them all.
-fn has_hidden_macros(text: &[u8], source: &Path) -> bool {
+fn has_lost_pragmas(text: &[u8], source: &Path) -> bool {
     let mut files: Vec<&Path> = entered_files(text).map(Path::new).collect();
     files.push(source);
     files.sort_unstable();
     files.dedup();
-    files.iter().any(|file| fs::read(file).map_or(true, |contents| hides_macros(&contents)))
+    files.iter().any(|file| fs::read(file).map_or(true, |contents| has_lost_pragma(&contents)))
 }

@@ -33,12 +33,12 @@ mod stock;
 
 pub(crate) use comments::without_comments;
 pub(crate) use directives::{guarded, may_be_obeyed, names_compiled_header};
-pub(crate) use form::{Form, Maker, entered_files, hides_macros};
+pub(crate) use form::{Form, Maker, entered_files, has_lost_pragma};
 pub(crate) use names::CompilerName;
 pub(crate) use reason::{LocalReason, Weight};
 pub(crate) use response::expand;
 pub(crate) use rewrite::{preprocess_argv, server_argv};
 pub(crate) use scan::{Compile, Kind, Plan, scan};
 pub(crate) use several::{Single, is_assembler};
-pub(crate) use sources::{Driver, preprocessed_suffix};
+pub(crate) use sources::{Driver, Language, preprocessed_suffix};
 pub(crate) use vet::{Admitted, vet};
