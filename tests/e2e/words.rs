@@ -61,6 +61,18 @@ fn assert_as_here(bench: &Bench, host: &str, words: &[&str], place: Place) {
     assert!(log.contains(&format!("exec on {host}")) || place == Here, "{words:?}: {log}");
 }
 
+#[test]
+fn unused_macros_are_told_of_as_here() {
+    let bench = Bench::new();
+    bench.write("u.c", "#define UNUSED 1\nint a;\n");
+    let Some(server) = StockServer::start_v4(&bench) else { return };
+    for compiler in ["gcc", "g++"] {
+        let words = [compiler, "-Wunused-macros", "-c", "u.c", "-o", "out"];
+        assert_as_here(&bench, &server.token, &words, Here);
+    }
+    bench.assert_tidy();
+}
+
 /// What a preprocessor that leaves macros alone drops, or does not know.
 #[test]
 fn pragmas_do_what_they_do_here() {
