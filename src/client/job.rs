@@ -168,6 +168,10 @@ impl<'a> Job<'a> {
                 let obstacle = "a precompiled header is included";
                 return Err(Mishap::Job(Failure::LocalSource(obstacle)));
             }
+            if obstacles::changes_options(self.compile, &payload.source) {
+                let obstacle = "a pragma changes options, and macros with them";
+                return Err(Mishap::Job(Failure::LocalSource(obstacle)));
+            }
             self.payload = Some(payload);
         }
         places.preprocessed();

@@ -6,7 +6,7 @@ use std::mem;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use crate::command::Compile;
+use crate::command::{Compile, Language};
 
 /// Why the files of this machine keep a job here, if they do.
 pub(super) fn before_preprocessing(compile: &Compile) -> Option<&'static str> {
@@ -60,6 +60,32 @@ pub(super) fn includes_precompiled(compile: &Compile, text: &[u8]) -> bool {
             || line.starts_with(b"//"))
         {
             return false;
+        }
+    }
+    false
+}
+
+/// True if the text has a pragma that gives a C function other options. Up to version 12 gcc's
+/// preprocessor does not know that macros (`__AVX2__`) change there; a C++ compiler does not either.
+pub(super) fn changes_options(compile: &Compile, text: &[u8]) -> bool {
+    if compile.clang || compile.preprocessed || compile.language != Language::C {
+        return false;
+    }
+    let mut in_system_header = false;
+    for line in text.split(|&byte| byte == b'\n') {
+        let Some(directive) = line.trim_ascii_start().strip_prefix(b"#") else { continue };
+        if directive.get(1).is_some_and(u8::is_ascii_digit) {
+            let flags = directive.rsplit(|&byte| byte == b'"').next().unwrap_or_default();
+            in_system_header = flags.contains(&b'3');
+            continue;
+        }
+        let mut words = directive.split(|byte| !byte.is_ascii_alphanumeric());
+        let mut word = || words.find(|word| !word.is_empty()).unwrap_or_default();
+        if !in_system_header
+            && (word(), word()) == (b"pragma", b"GCC")
+            && matches!(word(), b"target" | b"optimize")
+        {
+            return true;
         }
     }
     false
@@ -166,6 +192,21 @@ mod tests {
         assert!(includes_precompiled(&among, enters("src/p.h").as_bytes()));
         let clang = compile_of("clang -c a.c");
         assert!(!includes_precompiled(&clang, enters(&precompiled).as_bytes()));
+    }
+
+    #[test]
+    fn options_of_functions_are_seen_where_they_are_the_users() {
+        let marker = |flags: &str| format!("# 1 \"x.h\" {flags}\n");
+        for (text, expected) in [
+            (marker("1") + "#pragma GCC target(\"avx2\")\n", true),
+            (marker("1") + " # pragma  GCC optimize \"O3\"\n", true),
+            (marker("1 3 4") + "#pragma GCC target(\"avx2\")\n", false),
+            (marker("1") + "#pragma GCC diagnostic push\n#define pragma GCC target\n", false),
+        ] {
+            let found = |line: &str| changes_options(&compile_of(line), text.as_bytes());
+            assert_eq!(found("gcc -c a.c"), expected, "{text}");
+            assert!(!found("g++ -c a.cc") && !found("clang -c a.c"));
+        }
     }
 
     #[test]

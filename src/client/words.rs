@@ -14,9 +14,11 @@ pub(super) fn are_as_here(payload: &Payload, compile: &Compile, reply: &Reply) -
     match (payload.said.is_empty(), silent_there) {
         (true, true) => true,
         // Words for a terminal have colours, and lines as long as it is wide. gcc's preprocessor
-        // warns of what pragmas forbid as well.
+        // warns of what pragmas forbid as well, and tells of unused macros at another place.
         (false, true) => {
-            !io::stderr().is_terminal() && (compile.is_clang() || !has_pragma(&payload.source))
+            let of_macros = || compile.options().iter().any(|word| word == b"-Wunused-macros");
+            let by_compiler = || has_pragma(&payload.source) || of_macros();
+            !io::stderr().is_terminal() && (compile.is_clang() || !by_compiler())
         }
         // clang shows lines of the text itself, where gcc reads the files.
         (true, false) => {

@@ -42,5 +42,5 @@ pub(crate) use response::expand;
 pub(crate) use rewrite::{preprocess_argv, server_argv};
 pub(crate) use scan::{Compile, Kind, Plan, scan};
 pub(crate) use several::{Single, is_assembler};
-pub(crate) use sources::{Driver, preprocessed_suffix};
+pub(crate) use sources::{Driver, Language, preprocessed_suffix};
 pub(crate) use vet::{Admitted, vet};

@@ -32,6 +32,9 @@ pub(crate) fn entered_files(text: &[u8]) -> impl Iterator<Item = &OsStr> {
 
 /// The pragmas of `file` that are lost on the way; none if it cannot be told which they are.
 pub(crate) fn hidden_pragmas(file: &[u8]) -> Option<Vec<Hidden>> {
+    if has_expanded(file) {
+        return None;
+    }
     let n_expected = n_hidden(file);
     if n_expected == 0 {
         return Some(Vec::new());
@@ -51,23 +54,50 @@ pub(crate) fn hidden_pragmas(file: &[u8]) -> Option<Vec<Hidden>> {
     (hidden.len() == n_expected).then_some(hidden)
 }
 
+/// What may stand between `pragma` and the end of the word that it is about.
+const WINDOW: usize = 100;
+
+/// True if `file` has a pragma whose operands gcc expands (`c-pragma.cc` of gcc 11 to 15, targets
+/// included), and so leaves out too: which words are put in its place, no text tells.
+fn has_expanded(file: &[u8]) -> bool {
+    const WORDS: [&[u8]; 9] = [
+        b"omp",
+        b"acc",
+        b"message",
+        b"redefine_extname",
+        b"scalar_storage_order",
+        b"align",
+        b"init",
+        b"fini",
+        b"dependency",
+    ];
+    pragmas(file).any(|window| {
+        let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+        let mut words = window.split(|byte| !is_part(byte)).filter(|word| !word.is_empty());
+        let name = words.next().filter(|word| *word != b"GCC").or_else(|| words.next());
+        name.is_some_and(|name| WORDS.contains(&name))
+    })
+}
+
+/// What follows each `#pragma` of `file`, at most [`WINDOW`] bytes of it.
+fn pragmas(file: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let marks = file.iter().enumerate().filter(|(_, byte)| **byte == b'#');
+    marks.filter_map(|(at, _)| {
+        let rest = file[at + 1..].trim_ascii_start().strip_prefix(b"pragma")?;
+        Some(&rest[..rest.len().min(WINDOW)])
+    })
+}
+
 /// Pragmas of these kinds in `file`, at least: what follows the word within a line that may go on.
 fn n_hidden(file: &[u8]) -> usize {
     const WORDS: [&[u8]; 3] = [b"push_macro", b"pop_macro", b"poison"];
-    /// What may stand between `pragma` and the end of these words.
-    const WINDOW: usize = 100;
-    let mut n = 0;
-    let mut at = 0;
-    while let Some(found) = file[at..].iter().position(|&byte| byte == b'#') {
-        at += found + 1;
-        let Some(rest) = file[at..].trim_ascii_start().strip_prefix(b"pragma") else { continue };
-        let window = &rest[..rest.len().min(WINDOW)];
+    let is_hidden = |window: &&[u8]| {
         let line = window.split(|&byte| byte == b'\n').next().unwrap_or_default();
         let goes_on = line.trim_ascii_end().ends_with(b"\\") || line.contains(&b'?');
         let window = if goes_on || contains(line, b"/*") { window } else { line };
-        n += usize::from(WORDS.iter().any(|word| contains(window, word)));
-    }
-    n
+        WORDS.iter().any(|word| contains(window, word))
+    };
+    pragmas(file).filter(is_hidden).count()
 }
 
 /// `line` if it is wholly such a pragma.
@@ -182,6 +212,10 @@ mod tests {
             ("x; /* #pragma push_macro(\"X\") */", None),
             ("#line 7\n#pragma push_macro(\"X\")", None),
             ("# 7 \"x\"\n#pragma push_macro(\"X\")", None),
+            ("#pragma omp parallel for\n", None),
+            ("%:\n#pragma redefine_extname a b", None),
+            (" # \tpragma GCC dependency \"x\"", None),
+            ("#pragma GCC diagnostic push\n#define message", Some(0)),
         ] {
             let found = hidden_pragmas(file.as_bytes());
             assert_eq!(found.map(|found| found.len()), n_hidden, "{file}");

@@ -62,6 +62,51 @@ fn assert_as_here(bench: &Bench, host: &str, words: &[&str], place: Place) {
 }
 
 #[test]
+fn unused_macros_are_told_of_as_here() {
+    let bench = Bench::new();
+    bench.write("u.c", "#define UNUSED 1\nint a;\n");
+    let Some(server) = StockServer::start_v4(&bench) else { return };
+    for compiler in ["gcc", "g++"] {
+        let words = [compiler, "-Wunused-macros", "-c", "u.c", "-o", "out"];
+        assert_as_here(&bench, &server.token, &words, Here);
+    }
+    bench.assert_tidy();
+}
+
+/// What a preprocessor that leaves macros alone drops, or does not know.
+#[test]
+fn pragmas_do_what_they_do_here() {
+    let bench = Bench::new();
+    bench.write(
+        "omp.c",
+        "#define N 4\nint f(int *a) {\n    int s = 0;\n\
+         #pragma omp parallel for reduction(+:s) num_threads(N)\n\
+         for (int i = 0; i < N; i++)\n        s += a[i];\n    return s;\n}\n",
+    );
+    bench.write(
+        "name.c",
+        "#pragma redefine_extname f g\nint f(void);\nint h(void) { return f(); }\n",
+    );
+    bench.write("said.c", "#define X \"x\"\n#pragma message \"is \" X\nint x;\n");
+    bench.write(
+        "target.c",
+        "#pragma GCC target(\"avx2\")\n#ifdef __AVX2__\nint yes;\n#else\nint no;\n#endif\n",
+    );
+    let Some(server) = StockServer::start_v4(&bench) else { return };
+    for (source, place) in
+        [("omp.c", There), ("name.c", There), ("said.c", Here), ("target.c", Here)]
+    {
+        for compiler in ["gcc", "g++"] {
+            // A C++ compiler reads the whole source before it obeys.
+            let place = if (compiler, source) == ("g++", "target.c") { There } else { place };
+            let words = [compiler, "-fopenmp", "-O1", "-c", source, "-o", "out"];
+            assert_as_here(&bench, &server.token, &words, place);
+        }
+    }
+    bench.assert_tidy();
+}
+
+#[test]
 fn macros_and_comments_reach_the_compiler() {
     let bench = Bench::new();
     bench.write("x.c", COMMENTED);
