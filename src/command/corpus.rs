@@ -126,10 +126,10 @@ const FOR_BOTH: &[&str] = &[
     "@cxx -Iinc -MMD -MP -ftemplate-depth=500 -c src/x.cpp -o out/x.o",
     "@cxx -x c++ -Iinc -c src/x.cc -o out/x.o",
     "@cxx -nostdinc++ -c src/both.c -o out/x.o",
-    "@cxx -c src/done.i -o out/x.o",
 ];
 
 const FOR_GCC: &[&str] = &[
+    "@cxx -c src/done.i -o out/x.o",
     "@cc -Iinc -Wp,-DVALUE=5,-MMD,out/dep,-MP -DVALUE=6 -c src/a.c -o out/a.o",
     "@cc -Iinc --param max-inline-insns-single=50 --param=large-function-insns=99 -c src/a.c -o out/a.o",
     "@cc -Iinc -frandom-seed=src/a.c -fexec-charset=ISO-8859-1 -c src/a.c -o out/a.o",

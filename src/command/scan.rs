@@ -248,7 +248,9 @@ impl<'a> Facts<'a> {
         let driver = driver(argv);
         let is_source = |&(name, language): &(&[u8], Option<&[u8]>)| {
             let is_travelling = self.source_kind(name, language, driver).is_ok()
-                && !self.is_taken_for_cxx(name, language, driver);
+                && !self.is_taken_for_cxx(name, language, driver)
+                // g++ forgets `-x` behind the first source, and goes by such names again.
+                && (language.is_none() || !is_c_for_cxx(name, driver));
             is_travelling
                 || (matches!(language, None | Some(b"none"))
                     && self.object
@@ -295,6 +297,10 @@ impl<'a> Facts<'a> {
             return Err(LocalReason::LanguageOption(lossy(late)));
         }
         match language {
+            // g++ takes C for C++ unless anything was said of languages (gcc 12, `g++spec.c`).
+            Some(b"none") if is_c_for_cxx(source, driver) => {
+                Err(LocalReason::LanguageOption("none".to_owned()))
+            }
             None | Some(b"none") => SourceKind::of_name(source, driver)
                 .ok_or_else(|| LocalReason::NotASource(lossy(source))),
             Some(language) => SourceKind::of_language_option(language)
@@ -307,12 +313,7 @@ impl<'a> Facts<'a> {
     /// clang++ says that it should not be given such a source; of several it says so of all before
     /// it compiles the first.
     fn is_taken_for_cxx(&self, source: &[u8], language: Option<&[u8]>, driver: Driver) -> bool {
-        let by_name = matches!(language, None | Some(b"none"));
-        self.clang
-            && driver == Driver::Cxx
-            && by_name
-            && SourceKind::of_name(source, Driver::C)
-                .is_some_and(|kind| kind.language == Language::C)
+        self.clang && language.is_none() && is_c_for_cxx(source, driver)
     }
 
     fn output(&self, source: &[u8]) -> Result<Output, LocalReason> {
@@ -406,6 +407,12 @@ fn preprocessor_words(argv: &[OsString]) -> Vec<OsString> {
 
 fn driver(argv: &[OsString]) -> Driver {
     Driver::of_program(argv.first().map_or(&b""[..], |program| program.as_bytes()))
+}
+
+/// A source that is C by its name, given to a compiler of C++.
+fn is_c_for_cxx(source: &[u8], driver: Driver) -> bool {
+    let by_name = SourceKind::of_name(source, Driver::C);
+    driver == Driver::Cxx && by_name.is_some_and(|kind| kind.language == Language::C)
 }
 
 fn is_debug(word: &[u8]) -> bool {

@@ -162,16 +162,17 @@ fn compiles_of_several_sources_are_split() {
 
 #[test]
 fn c_that_clang_takes_for_cxx_stays_here_unless_the_preprocessor_warns() {
-    for line in ["clang++ -c a.i", "clang++ -xnone -c a.i"] {
-        assert_eq!(reason_of(line), LocalReason::TakenForCxx("a.i".to_owned()), "{line}");
+    assert_eq!(reason_of("clang++ -c a.i"), LocalReason::TakenForCxx("a.i".to_owned()));
+    for line in ["clang++ -xnone -c a.i", "g++ -x c++ -x none -c a.c"] {
+        assert_eq!(reason_of(line), LocalReason::LanguageOption("none".to_owned()), "{line}");
     }
-    for line in ["clang++ -c a.c b.cc", "clang++ -c b.cc a.i"] {
+    for line in ["clang++ -c a.c b.cc", "clang++ -c b.cc a.i", "g++ -xc++ -c a.c b.c"] {
         assert_eq!(reason_of(line), LocalReason::SeveralInputs { n_inputs: 2 }, "{line}");
     }
     for line in ["clang++ -c a.c", "clang++ -c a.ii", "clang -c a.i", "g++ -c a.i"] {
         compile_of(line);
     }
-    for line in ["clang++ -c a.cc b.cc", "clang++ -xc++ -c a.c b.c", "g++ -c a.c b.c"] {
+    for line in ["clang++ -c a.cc b.cc", "g++ -xc++ -c a.cc b.txt", "g++ -c a.c b.c"] {
         assert!(matches!(scan_words(&words(line)), Plan::Split(_)), "{line}");
     }
 }

@@ -16,7 +16,7 @@ pub(super) const CASES: &[Case] = &[
     remote("echo '-MMD -MP' > args; $CC @args -c a.c -o sub/a.o"),
     remote("echo '-g -O1' > args; $CC @args -c a.c"),
     remote("echo '-I inc -include own.h' > args; $CC @args -c find.c"),
-    remote("echo '-x c' > args; $CC @args -c noext"),
+    remote("echo '-x c' > args; $CC @args -c noext").here_with(CXX),
     anywhere("echo '-S -o -' > args; $CC @args a.c"),
     remote(": > args; $CC @args -c a.c"),
     remote("echo '-O2' > sub/args; $CC @sub/args -c a.c"),

@@ -48,7 +48,9 @@ pub(super) const CASES: &[Case] = &[
     local("$CC -Wa,--MD,asm.d -c a.c && test -s asm.d && rm asm.d").on(GNU),
     local("$CC -x c-header own.h -o own.h.gch && test -s own.h.gch && rm *.gch").on(C),
     local("$CC -x c++-header own.h -o own.h.gch && test -s own.h.gch && rm *.gch").on(CXX),
-    local("$RAW -x c-header own.h -o own.h.gch; $CC -c a.c; rm own.h.gch").on(&["gcc"]),
+    // It counts before any declaration only, and `a.c` includes something else first.
+    remote("$RAW -x c-header own.h -o own.h.gch; $CC -c a.c; rm own.h.gch").on(&["gcc"]),
+    local("$RAW -x c-header own.h -o own.h.gch; $CC -c sub/s.c; rm own.h.gch").on(&["gcc"]),
     local("$RAW -x c++-header own.h -o own.h.gch; $CC -include own.h -c c.c; rm *.gch")
         .on(&["g++"]),
     local("$RAW -x c-header own.h -o own.h.pch; $CC -include own.h -c a.c; rm *.pch")
