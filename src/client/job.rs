@@ -30,7 +30,7 @@ use super::session::{Session, query, read_hosts, report_problems};
 use super::ssh;
 use super::state::LOCALHOST;
 use super::text::in_form;
-use super::words;
+use super::words::{self, Words};
 
 /// Hosts that a job is offered to before it runs here.
 const MAX_HOSTS: usize = 3;
@@ -125,7 +125,7 @@ pub(super) fn distribute(
         match job.run_on(&placement, places) {
             Ok((reply, transfer)) => {
                 places.report(JobReport::Ran(transfer));
-                return job.deliver(&placement, reply);
+                return job.deliver(&placement, reply, places);
             }
             Err(Mishap::Host(report)) => places.report(report),
             Err(Mishap::Job(failure)) => {
@@ -325,7 +325,12 @@ impl<'a> Job<'a> {
     }
 
     /// Puts a success in its place; an error of the compiler goes on as a failure.
-    fn deliver(&mut self, placement: &Placement, reply: Reply) -> Result<u8, Failure> {
+    fn deliver(
+        &mut self,
+        placement: &Placement,
+        reply: Reply,
+        places: &mut Places<'_>,
+    ) -> Result<u8, Failure> {
         let host = placement.host.clone();
         let source = self.compile.source.display();
         let n_bytes = self.source().len();
@@ -343,14 +348,18 @@ impl<'a> Job<'a> {
         }
         let env = self.session.env;
         let may_compile_here = env.fallback && !env.skip_local_retry;
-        if may_compile_here && !words::are_as_here(&payload, self.compile, &reply) {
+        let what = (self.compiler, self.compile);
+        let words = match may_compile_here {
+            true => words::judge(self.session, places, what, &payload, &reply),
+            false => Words::AsThere,
+        };
+        if matches!(words, Words::Unclear) {
             return Err(Failure::Words { host });
         }
         let target = &self.compile.output.path;
         write_object(target, &reply.object, Writer::of(self.compile))
             .map_err(|error| Failure::Undeliverable { target: target.clone(), error })?;
-        show(&payload.said);
-        speak(&reply);
+        words::tell(words, &payload, || speak(&reply));
         self.log_success(&host, n_bytes, self.started.elapsed());
         Ok(0)
     }

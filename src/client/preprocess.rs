@@ -144,13 +144,18 @@ fn output_file(place: Workplace<'_>) -> io::Result<File> {
 /// Keeps what `command` will say until it is known whether it has to be said, from a terminal too:
 /// what the compiler says when it is run here after all would stand there twice.
 fn hold_back_stderr(command: &mut Command) -> Option<File> {
-    let memory = memfd_create(c"distcc-stderr", MFdFlags::MFD_CLOEXEC).ok()?;
-    let file = File::from(memory);
+    let file = memory().ok()?;
     command.stderr(file.try_clone().ok()?);
     Some(file)
 }
 
-fn read_back(mut file: File) -> io::Result<Vec<u8>> {
+/// A file for words, in memory.
+pub(super) fn memory() -> io::Result<File> {
+    Ok(memfd_create(c"distcc-stderr", MFdFlags::MFD_CLOEXEC)?.into())
+}
+
+/// All of it, from its beginning.
+pub(super) fn read_back(mut file: File) -> io::Result<Vec<u8>> {
     file.rewind()?;
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;

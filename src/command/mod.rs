@@ -39,7 +39,7 @@ pub(crate) use names::CompilerName;
 pub(crate) use pragmas::{entered_files, hidden_pragmas, put_back};
 pub(crate) use reason::{LocalReason, Weight};
 pub(crate) use response::expand;
-pub(crate) use rewrite::{preprocess_argv, server_argv};
+pub(crate) use rewrite::{preprocess_argv, server_argv, syntax_argv};
 pub(crate) use scan::{Compile, Kind, Plan, scan};
 pub(crate) use several::{Single, is_assembler};
 pub(crate) use sources::{Driver, Language, preprocessed_suffix};

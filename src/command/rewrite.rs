@@ -1,10 +1,11 @@
 //! The two commands that a compile elsewhere takes: the preprocessor's here and the compiler's
 //! there.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 
 use super::form::Form;
+use super::options::{Client, Item, items};
 use super::scan::{Compile, Kind};
 use super::sources::name_that_maps_to;
 
@@ -13,6 +14,27 @@ use super::sources::name_that_maps_to;
 pub(crate) fn preprocess_argv(compile: &Compile, form: &Form) -> Vec<OsString> {
     let option = form.preprocessor_option().map(OsString::from);
     compile.preprocess.iter().cloned().chain(option).collect()
+}
+
+/// The command that only looks for what is to be said of the source; none if it is not certain that
+/// it would write nothing.
+pub(crate) fn syntax_argv(compile: &Compile) -> Option<Vec<OsString>> {
+    let mut argv: Vec<OsString> = compile.preprocess.first().into_iter().cloned().collect();
+    for item in items(compile.preprocess.iter().skip(1).map(|word| word.as_bytes())) {
+        let (word, value) = match item {
+            Item::Known(known) => match known.row.client {
+                Client::Dependency(_) | Client::PreprocessOnly => continue,
+                // It may be a dependency file that they ask for.
+                _ if matches!(known.spelling, "-Wp," | "-Xpreprocessor") => return None,
+                _ => (known.word, known.value.filter(|_| known.separate)),
+            },
+            Item::Unknown(word) | Item::ResponseFile(word) | Item::File(word) => (word, None),
+        };
+        argv.push(OsStr::from_bytes(word).to_owned());
+        argv.extend(value.map(|value| OsStr::from_bytes(value).to_owned()));
+    }
+    argv.push("-fsyntax-only".into());
+    Some(argv)
 }
 
 /// The command to send: options that matter to preprocessed source, every one a single word, and
@@ -74,6 +96,25 @@ mod tests {
         for (line, expected) in cases {
             let expected: Vec<OsString> = expected.split(' ').map(Into::into).collect();
             assert_eq!(preprocess_argv(&compile_of(line), &Form::Plain), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn the_parser_gets_everything_but_what_writes_a_file() {
+        for (line, expected) in [
+            (
+                "gcc -O2 -Wall -MD -MF f -MT t -MP -DX -c d/a.c -o b.o",
+                Some("gcc -O2 -Wall -DX d/a.c -fsyntax-only"),
+            ),
+            ("gcc -x c -MMD -c a.txt -o b.o", Some("gcc -x c a.txt -fsyntax-only")),
+            ("gcc -c a.i", Some("gcc a.i -fsyntax-only")),
+            ("gcc -Wp,-MD,f -c a.c", Some("gcc a.c -fsyntax-only")),
+            ("gcc -Wp,-DX,-MD,f -c a.c", None),
+            ("gcc -Xpreprocessor -DX -c a.c", None),
+        ] {
+            let expected: Option<Vec<OsString>> =
+                expected.map(|line| line.split(' ').map(Into::into).collect());
+            assert_eq!(syntax_argv(&compile_of(line)), expected, "{line}");
         }
     }
 

@@ -36,6 +36,10 @@ int rise(int n) {
 const WARNED: &str = "#include <stdio.h>\n#define SQUARE(x) ((x) * (x))\n\
     int f(int n) {\n    int unused;\n    unsigned u = 3; if (n < u) return SQUARE(n);\n}\n";
 
+/// Nothing that only an optimizer sees.
+const PARSED: &str = "#include <stdio.h>\n#define SQUARE(x) ((x) * (x))\n\
+    int f(int n) {\n    int unused;\n    unsigned u = 3; return n < u ? SQUARE(n) : 0;\n}\n";
+
 /// A compiler's command as it runs here; the object, if there is one, is left in `out`.
 fn local(bench: &Bench, words: &[&str]) -> (Output, Option<Vec<u8>>) {
     let output = bench.program(words[0].as_ref(), "").args(&words[1..]).output().unwrap();
@@ -160,6 +164,7 @@ fn warnings_are_those_of_a_local_compile() {
     bench.write("h.h", "static inline int odd(int n) { unsigned u = 1; return n < u; }\n");
     bench.write("x.c", &format!("#include \"h.h\"\n{WARNED}"));
     bench.write("w.c", "#warning beware\nint x;\n");
+    bench.write("s.c", &format!("#include \"h.h\"\n{PARSED}"));
     bench.write("b.c", "#warning beware\nint f(void) { int unused; return 1; }\n");
     bench.write("m.c", "#define A 1\n#define A 2\nint x = A;\n");
     bench.write(
@@ -169,11 +174,14 @@ fn warnings_are_those_of_a_local_compile() {
     );
     let Some(server) = StockServer::start_v4(&bench) else { return };
     for (compiler, source, place) in [
+        // A parser here shows the lines.
+        ("gcc", "s.c", There),
+        // Only what comes behind the parser knows that nothing is returned.
         ("gcc", "x.c", Here),
         // clang's lines are in the text.
         ("clang", "x.c", There),
         ("gcc", "w.c", There),
-        ("gcc", "b.c", Here),
+        ("gcc", "b.c", There),
         ("clang", "b.c", Here),
         ("gcc", "m.c", Here),
         ("clang", "m.c", There),
@@ -187,6 +195,18 @@ fn warnings_are_those_of_a_local_compile() {
             [compiler, "-Wall", "-Wextra", "-Wundef", "-O1", "-DA=3", "-c", source, "-o", "out"];
         assert_as_here(&bench, &server.token, &words, place);
     }
+    // Without lines of the source nothing differs but what the server's locale takes for quotes.
+    for option in ["-fno-diagnostics-show-caret", "-fdiagnostics-plain-output"] {
+        let words = ["gcc", "-Wall", "-Wextra", "-O2", option, "-c", "s.c", "-o", "out"];
+        assert_as_here(&bench, &server.token, &words, There);
+    }
+    // The parser that shows the lines writes nothing.
+    let words = ["gcc", "-Wall", "-Wextra", "-MD", "-MF", "deps", "-c", "s.c", "-o", "out"];
+    let _ = local(&bench, &words);
+    let expected = bench.read("deps");
+    assert_as_here(&bench, &server.token, &words, There);
+    assert_eq!(bench.read("deps"), expected);
+    assert!(!bench.path("work/s.o").exists() && !bench.path("work/s.d").exists());
     // Where a compile here is not wanted, the words from there must do.
     let (_, object) = local(&bench, &["gcc", "-Wall", "-c", "x.c", "-o", "out"]);
     for variable in [("DISTCC_FALLBACK", "0"), ("DISTCC_SKIP_LOCAL_RETRY", "1")] {
@@ -268,6 +288,7 @@ fn colours_are_those_of_a_local_compile() {
     let bench = Bench::new();
     bench.write("w.c", &format!("#warning beware\n{WARNED}"));
     bench.write("x.c", WARNED);
+    bench.write("s.c", PARSED);
     bench.write("e.c", &format!("{WARNED}int wrong = ;\n"));
     bench.write("p.c", "#warning beware\nint x;\n");
     let Some(server) = StockServer::start_v4(&bench) else { return };
@@ -283,7 +304,7 @@ fn colours_are_those_of_a_local_compile() {
             continue;
         }
         for env in terms {
-            for source in ["w.c", "x.c", "e.c", "p.c"] {
+            for source in ["w.c", "x.c", "s.c", "e.c", "p.c"] {
                 let command = format!("{compiler} -Wall -Wextra -c {source} -o out");
                 let expected = on_terminal(&bench, "", &command, env);
                 let command = format!("{distcc} {command}");
@@ -296,9 +317,8 @@ fn colours_are_those_of_a_local_compile() {
         // Asked for by the user, whatever standard error is.
         let option =
             if compiler == "gcc" { "-fdiagnostics-color=always" } else { "-fcolor-diagnostics" };
-        for (source, place) in
-            [("x.c", if compiler == "gcc" { Here } else { There }), ("p.c", There)]
-        {
+        let place = if compiler == "gcc" { Here } else { There };
+        for (source, place) in [("x.c", place), ("s.c", There), ("p.c", There)] {
             let words = [compiler, option, "-Wall", "-Wextra", "-c", source, "-o", "out"];
             assert_as_here(&bench, &server.token, &words, place);
         }
