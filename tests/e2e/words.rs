@@ -167,6 +167,11 @@ fn warnings_are_those_of_a_local_compile() {
         "#define QUIET _Pragma(\"GCC diagnostic ignored \\\"-Wundef\\\"\")\nQUIET\n\
          #if UNKNOWN\n#endif\nint x;\n",
     );
+    bench.write(
+        "twice.c",
+        "_Pragma(\"clang diagnostic ignored \\\"-Wmacro-redefined\\\"\")\n#define B 1\n#define B 2\n\
+         _Pragma(\"clang diagnostic warning \\\"-Wmacro-redefined\\\"\")\n#define B 3\nint x;\n",
+    );
     let Some(server) = StockServer::start_v4(&bench) else { return };
     for (compiler, source, place) in [
         ("gcc", "x.c", Here),
@@ -179,6 +184,7 @@ fn warnings_are_those_of_a_local_compile() {
         ("clang", "m.c", There),
         ("gcc", "quiet.c", Here),
         ("clang", "quiet.c", There),
+        ("clang", "twice.c", There),
     ] {
         if !has(compiler) {
             continue;
@@ -186,6 +192,12 @@ fn warnings_are_those_of_a_local_compile() {
         let words =
             [compiler, "-Wall", "-Wextra", "-Wundef", "-O1", "-DA=3", "-c", source, "-o", "out"];
         assert_as_here(&bench, &server.token, &words, place);
+    }
+    if has("clang") {
+        let options = ["-Werror", "-Weverything", "-D_RESERVED", "-D__inline=inline"];
+        let words = [&["clang"], &options[..], &["-c", "clean.c", "-o", "out"]].concat();
+        bench.write("clean.c", "int x(void);\nint x(void) { return 1; }\n");
+        assert_as_here(&bench, &server.token, &words, There);
     }
     // Where a compile here is not wanted, the words from there must do.
     let (_, object) = local(&bench, &["gcc", "-Wall", "-c", "x.c", "-o", "out"]);
