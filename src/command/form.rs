@@ -113,11 +113,18 @@ impl Form {
     }
 
     /// What the preprocessor is told.
-    pub(super) fn preprocessor_option(&self) -> Option<&'static str> {
+    pub(super) fn preprocessor_options(&self) -> &'static [&'static str] {
         match self {
-            Self::Plain => None,
-            Self::Directives => Some(DIRECTIVES_ONLY),
-            Self::Rewritten { .. } => Some("-frewrite-includes"),
+            Self::Plain => &[],
+            Self::Directives => &[DIRECTIVES_ONLY],
+            // The definitions are still in the text; of them, its compiler warns, which obeys
+            // `_Pragma`.
+            Self::Rewritten { .. } => &[
+                "-frewrite-includes",
+                "-Wno-keyword-macro",
+                "-Wno-macro-redefined",
+                "-Wno-builtin-macro-redefined",
+            ],
         }
     }
 
@@ -202,7 +209,8 @@ fn head<'a>(source: &[u8], options: impl Iterator<Item = &'a Known<'a>>) -> Opti
         return None;
     }
     let marker = |name: &[u8], flag: &[u8]| [b"# 1 \"", name, b"\"", flag, b"\n"].concat();
-    let mut head = [marker(source, b""), marker(b"<command line>", b" 1")].concat();
+    let mut macros = Vec::new();
+    let mut has_reserved = false;
     for option in options {
         let value = option.value.unwrap_or_default();
         let line = match option.spelling {
@@ -221,12 +229,19 @@ fn head<'a>(source: &[u8], options: impl Iterator<Item = &'a Known<'a>>) -> Opti
         if line.iter().any(u8::is_ascii_control) || begins_comment || goes_on {
             return None;
         }
-        head.extend(line);
-        head.push(b'\n');
+        has_reserved |= value.starts_with(b"_");
+        macros.extend(line);
+        macros.push(b'\n');
     }
-    head.extend(marker(source, b" 2"));
-    Some(head)
+    // Of names that are not the user's clang may warn in a text, but not on a command line.
+    let (hush, speak): (&[u8], &[u8]) =
+        if has_reserved { (HUSH, b"#pragma clang diagnostic pop\n") } else { (b"", b"") };
+    let enter = marker(b"<command line>", b" 1");
+    Some([&marker(source, b""), hush, &enter, &macros, speak, &marker(source, b" 2")].concat())
 }
+
+const HUSH: &[u8] = b"#pragma clang diagnostic push\n\
+    #pragma clang diagnostic ignored \"-Wreserved-id-macro\"\n";
 
 /// True if one of the words stands in the text behind two underscores.
 fn has_word_of(text: &[u8], endings: &[&str]) -> bool {
@@ -307,6 +322,14 @@ mod tests {
             ("clang -DX=\\ -c a.c", Maker::Clang, "plain"),
             ("clang -DX=?\x3f/ -c a.c", Maker::Clang, "plain"),
             ("clang -DX=/* -DY=*/ -c a.c", Maker::Clang, "plain"),
+            (
+                "clang -D_X -c a.c",
+                Maker::Clang,
+                "# 1 \"a.c\"\n#pragma clang diagnostic push\n\
+                 #pragma clang diagnostic ignored \"-Wreserved-id-macro\"\n\
+                 # 1 \"<command line>\" 1\n#define _X 1\n#pragma clang diagnostic pop\n\
+                 # 1 \"a.c\" 2\n",
+            ),
             (
                 "clang -DX -D Y=2=3 -UZ -DF(a)=a -I. -c d/a.c",
                 Maker::Clang,

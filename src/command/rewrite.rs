@@ -12,8 +12,8 @@ use super::sources::name_that_maps_to;
 /// The preprocessor's command, which writes to standard output and, where dependencies are
 /// wanted, the dependency file that the compiler would have written.
 pub(crate) fn preprocess_argv(compile: &Compile, form: &Form) -> Vec<OsString> {
-    let option = form.preprocessor_option().map(OsString::from);
-    compile.preprocess.iter().cloned().chain(option).collect()
+    let options = form.preprocessor_options().iter().map(OsString::from);
+    compile.preprocess.iter().cloned().chain(options).collect()
 }
 
 /// The command that only looks for what is to be said of the source; none if it is not certain that

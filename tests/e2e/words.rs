@@ -172,6 +172,11 @@ fn warnings_are_those_of_a_local_compile() {
         "#define QUIET _Pragma(\"GCC diagnostic ignored \\\"-Wundef\\\"\")\nQUIET\n\
          #if UNKNOWN\n#endif\nint x;\n",
     );
+    bench.write(
+        "twice.c",
+        "_Pragma(\"clang diagnostic ignored \\\"-Wmacro-redefined\\\"\")\n#define B 1\n#define B 2\n\
+         _Pragma(\"clang diagnostic warning \\\"-Wmacro-redefined\\\"\")\n#define B 3\nint x;\n",
+    );
     let Some(server) = StockServer::start_v4(&bench) else { return };
     for (compiler, source, place) in [
         // A parser here shows the lines.
@@ -187,6 +192,7 @@ fn warnings_are_those_of_a_local_compile() {
         ("clang", "m.c", There),
         ("gcc", "quiet.c", Here),
         ("clang", "quiet.c", There),
+        ("clang", "twice.c", There),
     ] {
         if !has(compiler) {
             continue;
@@ -207,6 +213,12 @@ fn warnings_are_those_of_a_local_compile() {
     assert_as_here(&bench, &server.token, &words, There);
     assert_eq!(bench.read("deps"), expected);
     assert!(!bench.path("work/s.o").exists() && !bench.path("work/s.d").exists());
+    if has("clang") {
+        let options = ["-Werror", "-Weverything", "-D_RESERVED", "-D__inline=inline"];
+        let words = [&["clang"], &options[..], &["-c", "clean.c", "-o", "out"]].concat();
+        bench.write("clean.c", "int x(void);\nint x(void) { return 1; }\n");
+        assert_as_here(&bench, &server.token, &words, There);
+    }
     // Where a compile here is not wanted, the words from there must do.
     let (_, object) = local(&bench, &["gcc", "-Wall", "-c", "x.c", "-o", "out"]);
     for variable in [("DISTCC_FALLBACK", "0"), ("DISTCC_SKIP_LOCAL_RETRY", "1")] {
