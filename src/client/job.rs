@@ -222,7 +222,7 @@ impl<'a> Job<'a> {
         match preprocessor.finish() {
             // clang leaves `_Pragma` alone in this form, and so may warn, or fail, where it is told
             // not to.
-            Ok(written) if is_rewritten && !written.said.is_empty() => {}
+            Ok(written) if is_rewritten && !self.is_of_driver(&written.said) => {}
             Ok(written) => {
                 if let Some(payload) = in_form(written, form, self.compile)? {
                     return Ok(payload);
@@ -235,6 +235,11 @@ impl<'a> Job<'a> {
         let written = self.start_preprocessor(&Form::Plain)?.finish()?;
         let plain = in_form(written, &Form::Plain, self.compile)?;
         Ok(plain.expect("every text has a plain form"))
+    }
+
+    /// Nothing is said but what clang's driver says of the command.
+    fn is_of_driver(&self, said: &[u8]) -> bool {
+        words::driver_lines(self.session.compiler_name(), said) == said
     }
 
     fn start_preprocessor(&self, form: &Form) -> Result<Preprocessor, PreprocessFailure> {

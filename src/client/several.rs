@@ -2,12 +2,11 @@
 
 use std::collections::VecDeque;
 use std::env;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, IsTerminal, Read, Seek, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
 use std::process::Command;
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
@@ -18,6 +17,7 @@ use crate::sys::signals::MAX_CHILDREN;
 use super::child::{Running, exit_code};
 use super::failure::Failure;
 use super::session::Session;
+use super::words::driver_lines;
 
 /// Compiles each source, and shows what is said of it in the order of the sources. A compiler goes
 /// on after one that fails.
@@ -113,15 +113,6 @@ impl Said {
     }
 }
 
-/// The warnings at the beginning of `said` that carry the driver's name, not a source's.
-fn driver_lines<'a>(compiler: &OsStr, said: &'a [u8]) -> &'a [u8] {
-    let name = Path::new(compiler).file_name().unwrap_or(compiler).as_bytes();
-    let is_of_driver =
-        |line: &&[u8]| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(b": warning: "));
-    let lines = said.split_inclusive(|&byte| byte == b'\n').take_while(is_of_driver);
-    &said[..lines.map(<[u8]>::len).sum()]
-}
-
 fn memory() -> io::Result<File> {
     Ok(File::from(memfd_create(c"distcc-said", MFdFlags::MFD_CLOEXEC)?))
 }
@@ -131,23 +122,4 @@ fn read_back(mut file: File) -> Vec<u8> {
     // What cannot be read back of our own memory is lost; the exit code tells.
     let _ = file.rewind().and_then(|()| file.read_to_end(&mut bytes));
     bytes
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn warnings_of_the_driver_are_told_from_those_about_a_source() {
-        let said =
-            "clang: warning: one\nclang: warning: two\na.c:1:1: warning: x\nclang: warning: y\n";
-        for (compiler, expected) in [("clang", 2), ("/usr/bin/clang", 2), ("gcc", 0)] {
-            let lines = driver_lines(OsStr::new(compiler), said.as_bytes());
-            assert_eq!(
-                lines.split_inclusive(|&byte| byte == b'\n').count(),
-                expected,
-                "{compiler}"
-            );
-        }
-    }
 }

@@ -4,7 +4,10 @@
 //! gcc there shows no lines of the source, and where what it says is all that a parser says, gcc
 //! here says the same, with the lines, at a fraction of the cost: by `-fsyntax-only`.
 
+use std::ffi::OsStr;
 use std::io::{self, IsTerminal};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::command::{Compile, Form, syntax_argv};
@@ -179,6 +182,18 @@ pub(super) fn tell(words: Words, payload: &Payload, speak: impl FnOnce()) {
     }
 }
 
+/// The warnings at the beginning of `said` that carry the driver's name, not a source's. clang's
+/// driver has one name whatever it was called by, `clang++-14` for one.
+pub(super) fn driver_lines<'a>(compiler: &OsStr, said: &'a [u8]) -> &'a [u8] {
+    let name = Path::new(compiler).file_name().unwrap_or(compiler).as_bytes();
+    let is_of = |line: &[u8], name: &[u8]| {
+        line.strip_prefix(name).is_some_and(|rest| rest.starts_with(b": warning: "))
+    };
+    let is_of_driver = |line: &&[u8]| is_of(line, name) || is_of(line, b"clang");
+    let lines = said.split_inclusive(|&byte| byte == b'\n').take_while(is_of_driver);
+    &said[..lines.map(<[u8]>::len).sum()]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -211,5 +226,17 @@ mod tests {
         ] {
             assert!(!only_adds_excerpts(full.as_bytes(), b"", there.as_bytes()), "{full}");
         }
+    }
+
+    #[test]
+    fn warnings_of_the_driver_are_told_from_those_about_a_source() {
+        let said =
+            "clang: warning: one\nclang: warning: two\na.c:1:1: warning: x\nclang: warning: y\n";
+        for compiler in ["clang", "/usr/bin/clang", "clang++-14"] {
+            let lines = driver_lines(OsStr::new(compiler), said.as_bytes());
+            assert_eq!(lines, b"clang: warning: one\nclang: warning: two\n", "{compiler}");
+        }
+        assert_eq!(driver_lines(OsStr::new("g++"), b"g++: warning: x\n"), b"g++: warning: x\n");
+        assert_eq!(driver_lines(OsStr::new("g++"), b"gcc: warning: x\n"), b"");
     }
 }
