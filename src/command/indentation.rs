@@ -75,6 +75,8 @@ enum Frame {
 enum Progress {
     /// One name, which may be a label.
     Name,
+    /// A name and parentheses.
+    Call,
     /// A `case` without its colon.
     Case,
     /// A closed brace, which may be the end.
@@ -211,9 +213,12 @@ impl Parser {
                 self.frames.push(Frame::Simple(Progress::More));
                 Frame::Paren
             }
-            Kind::Close | Kind::Colon | Kind::Operator | Kind::Literal | Kind::Branch => {
-                Frame::Simple(Progress::More)
-            }
+            Kind::Close
+            | Kind::Colon
+            | Kind::Operator
+            | Kind::Literal
+            | Kind::Prefix
+            | Kind::Branch => Frame::Simple(Progress::More),
         };
         self.frames.push(frame);
     }
@@ -248,6 +253,12 @@ impl Parser {
             self.ended = true;
             return self.take(token);
         }
+        if was == Progress::Name && token.kind == Kind::Open {
+            *progress = Progress::Call;
+        }
+        if matches!(was, Progress::Name | Progress::Call) && token.may_start_statement() {
+            self.suspect(token);
+        }
         match token.kind {
             Kind::Open => self.frames.push(Frame::Paren),
             Kind::OpenBrace => self.frames.push(Frame::Brace),
@@ -271,6 +282,18 @@ impl Parser {
                 self.start(token);
             }
             _ => {}
+        }
+    }
+
+    /// Judges what would end here if the simple statement were a macro with its own semicolon.
+    fn suspect(&mut self, next: &Token) {
+        for frame in self.frames.iter().rev().skip(1) {
+            match frame {
+                Frame::Guard { keyword, body: Some(body), .. } => {
+                    self.misleads |= looks_guarded(keyword, body, next);
+                }
+                _ => return,
+            }
         }
     }
 

@@ -14,7 +14,9 @@ pub(super) enum Kind {
     Case,
     Try,
     Catch,
-    /// Any other word.
+    /// `return` and others with words behind them.
+    Prefix,
+    /// Any other word, a macro perhaps.
     Word,
     Literal,
     /// `(` or `[`.
@@ -42,6 +44,21 @@ pub(super) struct Token {
 }
 
 impl Token {
+    /// Behind what may be a macro: does a statement follow?
+    pub(super) fn may_start_statement(&self) -> bool {
+        matches!(
+            self.kind,
+            Kind::If
+                | Kind::For
+                | Kind::While
+                | Kind::Do
+                | Kind::Switch
+                | Kind::Try
+                | Kind::Prefix
+                | Kind::Word
+        )
+    }
+
     /// Behind a `}` within a statement: does the statement go on?
     pub(super) fn continues_braces(&self) -> bool {
         matches!(
@@ -138,6 +155,9 @@ impl<'a> Lexer<'a> {
             b"case" => Kind::Case,
             b"try" | b"__try" => Kind::Try,
             b"catch" | b"__catch" => Kind::Catch,
+            b"return" | b"goto" | b"throw" | b"new" | b"delete" | b"co_return" | b"co_yield"
+            | b"co_await" | b"asm" | b"__asm" | b"__asm__" | b"__extension__" | b"typename"
+            | b"using" => Kind::Prefix,
             _ if self.text.get(self.at) == Some(&b'"') && RAW_PREFIXES.contains(&word) => {
                 self.skip_raw_string();
                 Kind::Literal

@@ -88,7 +88,7 @@ fn what_a_lexer_must_know_is_known() {
         (format!("int n = 1'000;\n{MISLEADING}"), true),
         (format!("#error don't\n{MISLEADING}"), true),
         (format!("#define A /* '\n*/ \"\\\"\" \\\n  '\n{MISLEADING}"), true),
-        (format!("// don't \\\n{MISLEADING}"), true),
+        (format!("// don't \\\n'\n{MISLEADING}"), true),
         (format!("# 1 \"a.h\" 1 3 4\n'{MISLEADING}"), false),
         (format!("# 1 \"a.h\" 1 3 4\n'{MISLEADING}# 2 \"a.c\" 2\n"), false),
         (format!("# 1 \"a.h\" 1 3 4\n'\n# 2 \"a.c\" 2\n{MISLEADING}"), true),
@@ -101,6 +101,9 @@ fn what_a_lexer_must_know_is_known() {
         ("if consteval {\n  b();\n}\n  d();\n".to_owned(), false),
         ("if (a)\n  f([] { if (b)\n  c();\n  });\n  d();\n".to_owned(), true),
         ("each (a) if (b)\n  c();\n  d();\n".to_owned(), true),
+        ("if (a)\n  CALL(b)\n  d();\n".to_owned(), true),
+        ("if (a)\n  EACH(b) {\n  }\nd();\n".to_owned(), false),
+        ("if (a) return b;\nif (a) goto b;\nif (a) asm volatile (\"\");\n".to_owned(), false),
         ("if (a)\n#if B\n  c();\n#else\n  d();\n#endif\n  e();\n".to_owned(), true),
         ("if (a) {\n#if B\n  c();\n#else\n  d();\n#endif\n}\ne();\n".to_owned(), false),
     ] {
