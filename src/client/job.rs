@@ -172,6 +172,10 @@ impl<'a> Job<'a> {
                 let obstacle = "a pragma changes options, and macros with them";
                 return Err(Mishap::Job(Failure::LocalSource(obstacle)));
             }
+            if obstacles::misleads(self.compile, &payload) {
+                let obstacle = "its indentation may mislead, which only the compiler here can see";
+                return Err(Mishap::Job(Failure::LocalSource(obstacle)));
+            }
             self.payload = Some(payload);
         }
         places.preprocessed();

@@ -6,7 +6,9 @@ use std::mem;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use crate::command::{Compile, Language};
+use crate::command::{Compile, Form, Language, may_mislead};
+
+use super::preprocess::Payload;
 
 /// Why the files of this machine keep a job here, if they do.
 pub(super) fn before_preprocessing(compile: &Compile) -> Option<&'static str> {
@@ -89,6 +91,23 @@ pub(super) fn changes_options(compile: &Compile, text: &[u8]) -> bool {
         }
     }
     false
+}
+
+/// True if gcc here might warn of the indentation: of a text that names files it looks at these, and
+/// so is silent elsewhere. It never warns of a source that is preprocessed already.
+pub(super) fn misleads(compile: &Compile, payload: &Payload) -> bool {
+    if compile.clang || compile.preprocessed {
+        return false;
+    }
+    match payload.form {
+        // Macros and blanks are not those of the source.
+        Form::Plain => {
+            fs::read(&compile.source).is_ok_and(|text| may_mislead(&text, compile.options()))
+        }
+        Form::Directives | Form::Rewritten { .. } => {
+            may_mislead(&payload.source, compile.options())
+        }
+    }
 }
 
 /// Is a header of this name precompiled in a directory in which headers are looked for?

@@ -4,7 +4,7 @@
 //! command may be compiled elsewhere and `rewrite` makes the two commands that this takes; `vet`
 //! is the server's view of the same table. `form` says in which form a source travels, with the
 //! help of `comments`, `pragmas` and `directives`, of which the server asks the last, too.
-//! `native` says `-march=native` for other machines;
+//! `indentation` finds what only gcc here can warn of; `native` says `-march=native` for other machines;
 //! `several` splits a command with several sources; `wp` reads `-Wp,` and `response` `@file`;
 //! `sources` knows file names, `names` those of compilers. Nothing here opens a file,
 //! reads the environment or logs. All three programs may import it.
@@ -13,6 +13,7 @@ mod comments;
 mod depfile;
 mod directives;
 mod form;
+mod indentation;
 mod names;
 pub(crate) mod native;
 mod options;
@@ -35,6 +36,7 @@ mod stock;
 pub(crate) use comments::without_comments;
 pub(crate) use directives::{guarded, may_be_obeyed, names_compiled_header};
 pub(crate) use form::{Form, Maker};
+pub(crate) use indentation::may_mislead;
 pub(crate) use names::CompilerName;
 pub(crate) use pragmas::{entered_files, hidden_pragmas, put_back};
 pub(crate) use reason::{LocalReason, Weight};

@@ -77,6 +77,39 @@ fn unused_macros_are_told_of_as_here() {
     bench.assert_tidy();
 }
 
+/// gcc reads the source itself to see how it is indented.
+#[test]
+fn misleading_indentation_is_told_of_as_here() {
+    let bench = Bench::new();
+    let misleading = "int f(int a) {\n  if (a)\n    a++;\n    a--;\n  return a;\n}\n";
+    bench.write("m.c", misleading);
+    bench.write("h.c", "#include \"h.h\"\nint g;\n");
+    bench.write("h.h", &misleading.replace("int f", "static inline int f"));
+    bench.write("time.c", &format!("const char *t = __DATE__;\n{misleading}"));
+    bench.write("clear.c", &misleading.replace("    a--", "  a--"));
+    let Some(server) = StockServer::start_v4(&bench) else { return };
+    for compiler in ["gcc", "g++"] {
+        for (source, option, place) in [
+            ("m.c", "-Wall", Here),
+            ("m.c", "-Wmisleading-indentation", Here),
+            ("m.c", "-Werror=misleading-indentation", Here),
+            ("m.c", "-O2", There),
+            ("h.c", "-Wall", Here),
+            ("time.c", "-Wall", Here),
+            ("clear.c", "-Wall", There),
+        ] {
+            let words = [compiler, option, "-c", source, "-o", "out"];
+            assert_as_here(&bench, &server.token, &words, place);
+        }
+        let words = [compiler, "-Wall", "-Werror", "-c", "m.c", "-o", "out"];
+        assert_as_here(&bench, &server.token, &words, Here);
+        let (output, _) = bench.run(&server.token, &words);
+        assert!(text(&output.stderr).contains("misleading-indentation"), "{compiler}");
+        assert!(!output.status.success(), "{compiler}");
+    }
+    bench.assert_tidy();
+}
+
 /// What a preprocessor that leaves macros alone drops, or does not know.
 #[test]
 fn pragmas_do_what_they_do_here() {
