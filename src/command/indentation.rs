@@ -317,7 +317,7 @@ impl Parser {
 fn looks_guarded(guard: &Token, body: &Token, next: &Token) -> bool {
     if body.kind == Kind::OpenBrace
         || matches!(next.kind, Kind::CloseBrace | Kind::Semicolon | Kind::Else)
-        || (guard.kind == Kind::Else && body.kind == Kind::If)
+        || (guard.kind == Kind::Else && body.kind == Kind::If && body.line == guard.line)
     {
         return false;
     }
@@ -328,8 +328,10 @@ fn looks_guarded(guard: &Token, body: &Token, next: &Token) -> bool {
         return false;
     }
     if body.kind == Kind::Semicolon {
-        return if body.line == guard.line {
+        // A comment may hide it.
+        return if body.line == guard.line || body.column != body.indent {
             next.column > guard.indent
+                || (next.column == body.indent && next.column != guard.indent)
                 || (next.kind == Kind::OpenBrace && next.column == guard.indent)
         } else {
             next.column == body.indent && next.column != guard.indent
