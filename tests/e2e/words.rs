@@ -199,6 +199,7 @@ fn warnings_are_those_of_a_local_compile() {
     bench.write("w.c", "#warning beware\nint x;\n");
     bench.write("s.c", &format!("#include \"h.h\"\n{PARSED}"));
     bench.write("b.c", "#warning beware\nint f(void) { int unused; return 1; }\n");
+    bench.write("c.c", "int a; /* \u{202e} } */\n/* x /* y */\nint b; // \u{202e} q\n");
     bench.write("m.c", "#define A 1\n#define A 2\nint x = A;\n");
     bench.write(
         "quiet.c",
@@ -219,6 +220,7 @@ fn warnings_are_those_of_a_local_compile() {
         // clang's lines are in the text.
         ("clang", "x.c", There),
         ("gcc", "w.c", There),
+        ("gcc", "c.c", There),
         ("gcc", "b.c", There),
         ("clang", "b.c", Here),
         ("gcc", "m.c", Here),
