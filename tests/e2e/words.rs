@@ -220,7 +220,8 @@ fn warnings_are_those_of_a_local_compile() {
         // clang's lines are in the text.
         ("clang", "x.c", There),
         ("gcc", "w.c", There),
-        ("gcc", "c.c", There),
+        // Columns behind such characters are counted in the file.
+        ("gcc", "c.c", Here),
         ("gcc", "b.c", There),
         ("clang", "b.c", Here),
         ("gcc", "m.c", Here),
@@ -311,7 +312,8 @@ fn what_differs_with_macros_travels_without() {
             assert_as_here(&bench, &server.token, &words, place);
         }
         let words = [compiler, "-Wunused-macros", "-c", "unused.c", "-o", "out"];
-        assert_as_here(&bench, &server.token, &words, There);
+        let place = if compiler == "gcc" { Here } else { There };
+        assert_as_here(&bench, &server.token, &words, place);
     }
     bench.assert_tidy();
 }
