@@ -1,8 +1,8 @@
 //! The comments of a text that travels with its macros.
 //!
-//! Comments stay, since they matter to a compiler (`/* fall through */`). But in system headers,
-//! where nothing is warned of, they are half of the text; and a `#include` in one would look to a
-//! server like a directive. Lines and columns of everything else are kept.
+//! Comments that may matter to a compiler stay (`/* fall through */`). The others are up to half
+//! of the text, and of the poorly compressed kind; and a `#include` in one would look to a server
+//! like a directive. Lines and columns of everything else are kept.
 
 /// What begins a raw string.
 const RAW_PREFIXES: [&[u8]; 5] = [b"R", b"LR", b"uR", b"UR", b"u8R"];
@@ -10,6 +10,9 @@ const RAW_PREFIXES: [&[u8]; 5] = [b"R", b"LR", b"uR", b"UR", b"u8R"];
 /// What is done to comments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Scope {
+    /// Those that end their line are removed, unless gcc could look for them: all of its patterns
+    /// for a fall through have `fall` in them.
+    Harmless,
     /// Those of system headers that end their line are removed.
     SystemHeaders,
     /// Those of system headers that fill their lines are removed: clang shows lines of the text.
@@ -38,9 +41,13 @@ pub(super) fn thin_out(text: &[u8], scope: Scope) -> Vec<u8> {
                 let comment = &text[start..end];
                 let ends_line = ends_line(&text[end..]);
                 let starts_line = starts_line(&text[..start]);
-                let removed = in_system_header
+                let goes = in_system_header || (scope == Scope::Harmless && !may_matter(comment));
+                // A backslash would come to stand at the end of its line.
+                let removed = goes
                     && ends_line
-                    && (starts_line || scope != Scope::WholeLinesOfSystemHeaders);
+                    && (starts_line || scope != Scope::WholeLinesOfSystemHeaders)
+                    && !text[..start].trim_ascii_end().ends_with(b"\\")
+                    && !text[..start].trim_ascii_end().ends_with(b"?\x3f/");
                 if removed {
                     thinned.extend_from_slice(&text[copied..start]);
                     // A macro's definition goes on behind it.
@@ -62,6 +69,15 @@ pub(super) fn thin_out(text: &[u8], scope: Scope) -> Vec<u8> {
 /// The text without what comments say, as far as it is certain what they are.
 pub(crate) fn without_comments(text: &[u8]) -> Vec<u8> {
     thin_out(text, Scope::Everywhere)
+}
+
+/// gcc warns of a comment within a comment, of characters that change the direction of writing, and
+/// of escapes; the preprocessor leaves that to the compiler.
+fn may_matter(comment: &[u8]) -> bool {
+    comment.iter().any(|&byte| byte >= 0x80 || byte == b'\\')
+        || comment[2..].windows(2).any(|pair| pair == b"/*")
+        || comment.windows(3).any(|three| three == b"?\x3f/")
+        || comment.windows(4).any(|word| word.eq_ignore_ascii_case(b"fall"))
 }
 
 /// What no directive can be made of; a full stop could begin one of the assembler's.
@@ -255,6 +271,16 @@ mod tests {
             thinned(text, Scope::WholeLinesOfSystemHeaders),
             "# 1 \"s.h\" 1 3 4\n\n\nint x; // y\nint /* z */ y; /* u */\n# 2 \"a.c\" 2\n/* c */\n"
         );
+    }
+
+    #[test]
+    fn comments_that_gcc_looks_for_stay() {
+        let text = "# 1 \"a.c\"\n/* a\n b */\nint x; // y\ncase 1: /* FALLTHRU */\n\
+            case 2: // else, Fall\n/* a /* b */\n// \u{202e}\n// \\u202e\n// ?\x3f/ c\n#define A \\ // c\nint /* z */ y; /* u */\n#define B \\ /* v */\n";
+        let expected = "# 1 \"a.c\"\n\n\nint x; \ncase 1: /* FALLTHRU */\n\
+            case 2: // else, Fall\n/* a /* b */\n// \u{202e}\n// \\u202e\n// ?\x3f/ c\n#define A \\ // c\nint /* z */ y; \n#define B \\ /* v */\n";
+        assert_eq!(thinned(text, Scope::Harmless), expected);
+        assert_eq!(thinned(text, Scope::SystemHeaders), text);
     }
 
     #[test]

@@ -145,12 +145,15 @@ impl Form {
                 if !has_line_comments(compile) {
                     return Some(written).filter(|text| may_be_obeyed(text));
                 }
-                Some(thin_out(&written, Scope::SystemHeaders))
-                    .filter(|text| may_be_obeyed(text))
-                    .or_else(|| {
-                        let text = thin_out(&written, Scope::Everywhere);
-                        may_be_obeyed(&text).then_some(text)
-                    })
+                let scope = if every_comment_matters(compile, &written) {
+                    Scope::SystemHeaders
+                } else {
+                    Scope::Harmless
+                };
+                Some(thin_out(&written, scope)).filter(|text| may_be_obeyed(text)).or_else(|| {
+                    let text = thin_out(&written, Scope::Everywhere);
+                    may_be_obeyed(&text).then_some(text)
+                })
             }
             Self::Rewritten { head } => {
                 let differing = ["BASE_FILE__", "TIMESTAMP__", "DATE__", "TIME__", "COUNTER__"];
@@ -188,6 +191,17 @@ fn needs_expansion(option: &Known<'_>) -> bool {
 /// Options that clang's driver passes on for a source only that is not preprocessed.
 fn is_lost_on_clang(option: &Known<'_>) -> bool {
     matches!(option.spelling, "-fmacro-prefix-map=" | "-ffile-prefix-map=")
+}
+
+/// For this level of a warning of gcc's any comment explains a fall through; and there is one of
+/// comments themselves.
+fn every_comment_matters(compile: &Compile, text: &[u8]) -> bool {
+    const LEVEL: &[u8] = b"-Wimplicit-fallthrough=1";
+    let mut equals = text.iter().zip(1..).filter(|(byte, _)| **byte == b'=');
+    compile.travels.iter().any(|word| word == LEVEL || word == b"-Wc90-c99-compat")
+        || equals.any(|(_, end)| {
+            text[end..].starts_with(b"1") && text[..end].ends_with(&LEVEL[..LEVEL.len() - 1])
+        })
 }
 
 /// `//` is a comment: not so in the oldest C.
@@ -365,6 +379,19 @@ mod tests {
             assert_eq!(text(&Form::Plain, line, written).as_deref(), Some(written));
         }
         let expected = "/*  include <x> */ int a;\n";
+        for (line, written, expected) in [
+            ("cc -c a.c", "int a; // #include <x>\n", "int a; \n"),
+            ("cc -Wextra -c a.c", "int a; // why\n", "int a; \n"),
+            ("cc -Wimplicit-fallthrough=1 -c a.c", "int a; // why\n", "int a; // why\n"),
+            (
+                "cc -c a.c",
+                "_Pragma(\"GCC diagnostic warning \\\"-Wimplicit-fallthrough=1\\\"\") // why\n",
+                "_Pragma(\"GCC diagnostic warning \\\"-Wimplicit-fallthrough=1\\\"\") // why\n",
+            ),
+        ] {
+            let found = text(&Form::Directives, line, written);
+            assert_eq!(found.as_deref(), Some(expected), "{line}");
+        }
         let found = text(&Form::Directives, "cc -c a.c", "/* #include <x> */ int a;\n");
         assert_eq!(found.as_deref(), Some(expected));
         // No comment in the oldest C.
