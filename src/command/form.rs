@@ -224,6 +224,7 @@ fn head<'a>(source: &[u8], options: impl Iterator<Item = &'a Known<'a>>) -> Opti
     }
     let marker = |name: &[u8], flag: &[u8]| [b"# 1 \"", name, b"\"", flag, b"\n"].concat();
     let mut macros = Vec::new();
+    let mut names: Vec<&[u8]> = Vec::new();
     let mut has_reserved = false;
     for option in options {
         let value = option.value.unwrap_or_default();
@@ -242,6 +243,13 @@ fn head<'a>(source: &[u8], options: impl Iterator<Item = &'a Known<'a>>) -> Opti
         let goes_on = line.ends_with(b"\\") || line.ends_with(b"?\x3f/");
         if line.iter().any(u8::is_ascii_control) || begins_comment || goes_on {
             return None;
+        }
+        // clang warns of the second one, at a place that a text does not have.
+        let name = value.split(|byte| b"=(".contains(byte)).next().unwrap_or_default();
+        match option.spelling {
+            "-D" if names.contains(&name) => return None,
+            "-D" => names.push(name),
+            _ => names.retain(|defined| *defined != name),
         }
         has_reserved |= value.starts_with(b"_");
         macros.extend(line);
@@ -336,6 +344,8 @@ mod tests {
             ("clang -DX=\\ -c a.c", Maker::Clang, "plain"),
             ("clang -DX=?\x3f/ -c a.c", Maker::Clang, "plain"),
             ("clang -DX=/* -DY=*/ -c a.c", Maker::Clang, "plain"),
+            ("clang -DX -DX=2 -c a.c", Maker::Clang, "plain"),
+            ("clang -DX(y)=y -DX=2 -c a.c", Maker::Clang, "plain"),
             (
                 "clang -D_X -c a.c",
                 Maker::Clang,

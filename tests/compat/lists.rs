@@ -39,7 +39,11 @@ fn hosts_are_those_that_the_original_lists() {
         let found = same(&[&port, "localhost", "127.0.0.1", "127.0.0.2", "127.0.0.256"]);
         assert_eq!(found.len(), 3);
         assert_eq!(same(&[&port, "127.0.0.%d"]).len(), 255);
-        assert_eq!(same(&[&port, "-m24", "127.0.0.1", "127.0.1.1", "127.0.0.3"]).len(), 2);
+        assert_eq!(same(&[&port, "-m24", "127.0.0.1", "127.0.0.3"]).len(), 2);
+        // The original compares with the host whose address it knows first, ours with the first.
+        let apart = [port.as_str(), "-m24", "127.0.0.1", "127.0.1.1", "127.0.0.3"];
+        let near = ["127.0.0.1", "127.0.0.3"].map(|host| format!("{host}:{}", server.port()));
+        assert_eq!(lines(&lsdistcc(Whose::Ours, &apart)), near);
         for words in [
             &["-x", "-P2", "127.0.0.1"][..],
             &["-P3", "127.0.0.1"],

@@ -80,11 +80,14 @@ fn an_unusable_variable_is_reported() {
     write(host, "x.c", QUICK);
     let mut command = host.command("distcc");
     command.args(["gcc", "-c", "x.c"]).env("DISTCC_HOSTS", "localhost");
-    let output = command.env("DISTCC_IO_TIMEOUT", "soon").output().unwrap();
+    let output = command.env("DISTCC_BACKOFF_PERIOD", "soon").output().unwrap();
     assert!(output.status.success());
     let said = text(&output.stderr);
     println!("{said}");
-    assert!(said.contains("$DISTCC_IO_TIMEOUT: \"soon\": expected a number of seconds"), "{said}");
+    assert!(
+        said.contains("$DISTCC_BACKOFF_PERIOD: \"soon\": expected a number of seconds"),
+        "{said}"
+    );
 }
 
 /// Runs a daemon that cannot start: its exit code and its one line.
