@@ -279,6 +279,7 @@ impl Books {
             compiler: matched.name.clone().into_bytes(),
             ident: Some(matched.ident.clone()).filter(|ident| !ident.is_empty()),
             target: matched.target.clone(),
+            foreign: matched.foreign,
             maker: matched.maker.clone(),
             ours: matches!(peer.state, State::Ours(_)),
             ssh: peer.route(),

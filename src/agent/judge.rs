@@ -1,6 +1,7 @@
 //! May this peer take a job of this compiler, and why not: policy, reachability and toolchains put
 //! together for one peer. Pure.
 
+use std::mem;
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -66,6 +67,8 @@ pub(super) struct Match {
     pub(super) ident: String,
     /// The target of the compiler here; empty when unknown.
     pub(super) target: String,
+    /// The compiler there is known to have another one.
+    pub(super) foreign: bool,
     /// Its family and version; empty when unknown.
     pub(super) maker: Box<str>,
     /// Where it may be sent to, the best address first.
@@ -88,6 +91,7 @@ impl Judgement {
             name: String::new(),
             ident: String::new(),
             target: String::new(),
+            foreign: false,
             maker: Box::default(),
             addrs: Vec::new(),
             toolchain: String::new(),
@@ -237,7 +241,8 @@ fn names_this_machine(peer: &Peer, listed: &TcpHost, scene: &Scene) -> bool {
 /// must carry the mark of the one here.
 fn marked(mut judgement: Judgement, local: &Toolchain) -> Judgement {
     if let Judgement::Usable(matched) = &mut judgement {
-        matched.target = local.target.to_string();
+        let there = mem::replace(&mut matched.target, local.target.to_string());
+        matched.foreign = !there.is_empty() && there != matched.target;
         matched.maker = format!("{} {}", local.family, local.version).into();
         if matched.toolchain.is_empty() {
             matched.ident.clone_from(&local.ident);
@@ -308,7 +313,8 @@ fn concluded(judgement: verdict::Judgement, offered: &[Offered]) -> Judgement {
         verdict::Judgement::Use { name, idx, addrs, reason } => Judgement::Usable(Match {
             name,
             ident: at(idx).map_or_else(String::new, |offer| offer.toolchain.ident.clone()),
-            target: String::new(),
+            target: at(idx).map_or_else(String::new, |offer| offer.toolchain.target.to_string()),
+            foreign: false,
             maker: Box::default(),
             addrs,
             toolchain: at(idx).map_or_else(String::new, |offer| offer.toolchain.to_string()),

@@ -271,16 +271,22 @@ impl<'a> Job<'a> {
     /// The command to send.
     fn argv(&self, placement: &Placement) -> Vec<Vec<u8>> {
         let form = self.payload.as_ref().map_or(&Form::Plain, |payload| &payload.form);
-        if !placement.compiler.is_empty() {
-            return server_argv(self.compile, &placement.compiler, form);
-        }
-        let Asked { name, option, .. } = self.asked();
+        let (name, option) = match placement.compiler.as_slice() {
+            [] => (&self.asked().name, self.asked().option.clone()),
+            _ => (&placement.compiler, self.target_option(placement)),
+        };
         let mut argv = server_argv(self.compile, name, form);
         let names_target = |word: &Vec<u8>| word.starts_with(b"--target=");
         if !argv.iter().any(names_target) {
-            argv.splice(1..1, option.clone());
+            argv.splice(1..1, option);
         }
         argv
+    }
+
+    /// What tells a clang with another target the one that is meant.
+    fn target_option(&self, placement: &Placement) -> Option<Vec<u8>> {
+        let tells = placement.foreign && self.compile.is_clang();
+        tells.then(|| [b"--target=", placement.target.as_bytes()].concat())
     }
 
     fn asked(&self) -> &Asked {

@@ -226,6 +226,7 @@ impl<'a> Places<'a> {
                 compiler: Vec::new(),
                 ident: None,
                 target: String::new(),
+                foreign: false,
                 maker: Box::default(),
                 ours: false,
                 ssh,

@@ -287,6 +287,8 @@ pub(crate) struct Placement {
     pub(crate) ident: Option<String>,
     /// The target of the local compiler as it prints it, `x86_64-linux-gnu`; empty if unknown.
     pub(crate) target: String,
+    /// The compiler there has another target, which the policy allows: clang can be told this one.
+    pub(crate) foreign: bool,
     /// Family and version of the local compiler, `gcc 12.2.0`; empty if unknown.
     pub(crate) maker: Box<str>,
     /// The daemon there is one of ours; false for a stock one and where that is not known.

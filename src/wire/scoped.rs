@@ -78,6 +78,7 @@ mod tests {
             compiler: b"gcc".to_vec(),
             ident: None,
             target: String::new(),
+            foreign: false,
             maker: "gcc 12.2.0".into(),
             ours: true,
             ssh: None,
