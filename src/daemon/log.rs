@@ -71,7 +71,10 @@ fn append(path: &Path) -> io::Result<File> {
 impl Write for &LogSink {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         // One call a line: the subscriber hands over whole lines.
-        self.file.lock().unwrap_or_else(PoisonError::into_inner).write(line)
+        let written = self.file.lock().unwrap_or_else(PoisonError::into_inner).write(line);
+        // Of what cannot be written the subscriber would tell standard error, and panic where
+        // nobody reads that any more: a daemon must end when it is told to all the same.
+        Ok(written.unwrap_or(line.len()))
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -151,6 +154,14 @@ mod tests {
     use tracing::subscriber::with_default;
 
     use super::*;
+
+    #[test]
+    fn a_log_that_nobody_reads_any_more_is_no_failure() {
+        let (reader, writer) = nix::unistd::pipe().unwrap();
+        drop(reader);
+        let sink = LogSink { path: None, file: Mutex::new(writer.into()) };
+        assert_eq!((&sink).write(b"line").unwrap(), 4);
+    }
 
     #[test]
     fn a_line_has_time_process_part_and_no_control_characters() {
