@@ -1,16 +1,10 @@
 //! One connection, in one direction: opening, vetting, source, slot, compile, answer.
 
-use std::ffi::OsStr;
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::task::spawn_blocking;
 use tracing::info;
 
 use super::answer::{Answer, AnswerEnd, AnswerError};
@@ -18,23 +12,20 @@ use super::compiler::{self, CompilerError, End, Order, Outcome};
 use super::connection::{Connection, ConnectionError, Opening, Stream};
 use super::hello;
 use super::observe::{Event, JobName, JobRecord, JobResult};
-use super::server::{Phase, Programs, Server, reached};
+use super::program::{Program, choose_program};
+use super::server::{Phase, Server, reached};
 use super::shield::Shield;
+use super::source::{PACKED_FILE, look_at, receive, source_name, unpack};
 use super::workspace::JobDir;
-use crate::command::{Admitted, Kind, guarded, may_be_obeyed, names_compiled_header, vet};
+use crate::command::{Admitted, Kind, vet};
 use crate::wire::error::DecodeError;
 use crate::wire::hello::encode_hello_reply;
 use crate::wire::job::Protocol;
-use crate::wire::limits::Limits;
-use crate::wire::request::{RequestHead, expand_source};
+use crate::wire::request::RequestHead;
 use crate::wire::token::DOTI;
 
-/// Longest name of a file that a compiler is given; a client's name beyond it is not kept.
-const MAX_FILE_NAME: usize = 200;
-/// A compressed source as it came. No source or object is called so.
-const PACKED_FILE: &str = "source.lzo";
 /// Why a job ended without an answer from the compiler.
-enum JobError {
+pub(super) enum JobError {
     /// The client's fault, or simply nothing for us; the connection is closed without a byte, as
     /// the original does it.
     Refused(String),
@@ -110,12 +101,6 @@ async fn converse(
     ready.run(connection, server).await.map(Some)
 }
 
-/// What is executed for a job.
-struct Program {
-    path: PathBuf,
-    shield: Shield,
-}
-
 /// A job that has all it needs, a slot included.
 struct ReadyJob {
     name: JobName,
@@ -164,68 +149,6 @@ async fn prepare(
         source: String::from_utf8_lossy(&admitted.source).into_owned(),
     };
     Ok(Some(ReadyJob { name, protocol, program, admitted, dir, source, slot }))
-}
-
-/// The file to execute for a compiler's name.
-fn choose_program(name: &[u8], server: &Server) -> Result<Program, JobError> {
-    let shown = String::from_utf8_lossy(name);
-    let inventory = server.inventory.borrow();
-    let found = match (server.programs, inventory.resolve(name)) {
-        // Over ssh everybody asks for any program, and most of them mean a compiler.
-        (Programs::AnyKnownFirst, Some(found)) if found.unchanged() => found,
-        (Programs::Any | Programs::AnyKnownFirst, _) => {
-            let path = find_program(OsStr::from_bytes(name), &server.surroundings.search_path);
-            return Ok(Program { path, shield: Shield::None });
-        }
-        (Programs::Compilers, Some(found)) => found,
-        (Programs::Compilers, None) => {
-            return Err(JobError::Refused(format!("no compiler '{shown}' is served")));
-        }
-    };
-    if !found.unchanged() {
-        server.rescan.notify_one();
-        return Err(JobError::Refused(format!("'{shown}' has changed and is looked at anew")));
-    }
-    let shield = Shield::against(&found.offered.toolchain);
-    Ok(Program { path: found.path.clone(), shield })
-}
-
-/// Where the PATH has the program; the bare name, which then cannot be started, if nowhere.
-fn find_program(name: &OsStr, search_path: &OsStr) -> PathBuf {
-    let bare = Path::new(name);
-    if name.as_bytes().contains(&b'/') {
-        return bare.to_owned();
-    }
-    std::env::split_paths(search_path)
-        .map(|dir| dir.join(bare))
-        .find(|path| path.is_file())
-        // `Command` would look along the daemon's own PATH for a name without a slash.
-        .unwrap_or_else(|| Path::new("/nonexistent").join(bare))
-}
-
-/// What the source is called in its job's directory: as the client calls it, so that diagnostics
-/// are alike, with the suffix that tells the compiler what is in it.
-fn source_name(admitted: &Admitted) -> String {
-    let name = String::from_utf8_lossy(&admitted.source);
-    let stem = Path::new(&*name).file_stem().and_then(OsStr::to_str).unwrap_or_default();
-    let is_usable = !stem.is_empty()
-        && stem.len() <= MAX_FILE_NAME
-        && !stem.starts_with('-')
-        && !stem.starts_with('@')
-        && !stem.contains(|c: char| c.is_control());
-    format!("{}{}", if is_usable { stem } else { "source" }, admitted.suffix)
-}
-
-/// Puts the source, as it comes, into a file: jobs that wait for a slot hold no memory. The pieces
-/// are written by this thread: they go to the page cache, at memory's speed.
-async fn receive(connection: &mut Connection, path: &Path) -> Result<(), JobError> {
-    let store_error = |error| JobError::from(ConnectionError::Store(error));
-    let mut file = create(path).map_err(store_error)?;
-    Ok(connection.source(|piece| file.write_all(piece)).await?)
-}
-
-fn create(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
 impl ReadyJob {
@@ -311,37 +234,4 @@ impl ReadyJob {
             surroundings: &server.surroundings,
         })
     }
-}
-
-/// Expands the compressed source into its file. Only jobs with a slot do so, which bounds the
-/// memory that it takes.
-async fn unpack(dir: &Path, source: &Path, limits: Limits) -> Result<(), JobError> {
-    let (packed, path) = (dir.join(PACKED_FILE), dir.join(source));
-    let store_error = |error| JobError::from(ConnectionError::Store(error));
-    // Expanding a large source takes longer than the other connections should wait.
-    let unpacked = spawn_blocking(move || {
-        let block = fs::read(&packed).map_err(store_error)?;
-        let source = expand_source(&block, &limits).map_err(|error| {
-            JobError::Refused(format!("cannot read the request: cannot expand DOTI: {error}"))
-        })?;
-        create(&path).and_then(|mut file| file.write_all(&source)).map_err(store_error)?;
-        fs::remove_file(&packed).map_err(store_error)
-    });
-    unpacked.await.unwrap_or_else(|error| Err(JobError::Failed(error.to_string())))
-}
-
-/// Refuses a source that could have the compiler read a file of this machine, and lets none do so
-/// whose directives are obeyed. Like [`unpack`] for jobs with a slot only.
-async fn look_at(path: PathBuf, obeys_directives: bool) -> Result<(), JobError> {
-    let failed = |error: io::Error| JobError::Failed(error.to_string());
-    let refused = || JobError::Refused("its source may read files of this machine".to_owned());
-    let looked = spawn_blocking(move || {
-        let text = fs::read(&path).map_err(failed)?;
-        if !obeys_directives {
-            return if names_compiled_header(&text) { Err(refused()) } else { Ok(()) };
-        }
-        let text = guarded(&text).filter(|_| may_be_obeyed(&text)).ok_or_else(refused)?;
-        fs::write(&path, text).map_err(failed)
-    });
-    looked.await.unwrap_or_else(|error| Err(JobError::Failed(error.to_string())))
 }

@@ -47,8 +47,8 @@ pub(super) fn main() -> ExitCode {
             let _ = io::stdout().write_all(text.as_bytes());
             Ok(())
         }
-        Ok(Request::Serve(settings)) if settings.inetd => inetd::serve(settings),
-        Ok(Request::Serve(settings)) => launch(settings),
+        Ok(Request::Serve(settings)) if settings.inetd => inetd::serve(*settings),
+        Ok(Request::Serve(settings)) => launch(*settings),
         Err(error) => Err(Failure::Usage(error)),
     };
     match ended {
@@ -154,7 +154,7 @@ pub(super) fn open_log(
         (LogTarget::Default, Some(dir)) if unseen => dir.join(USER_LOG),
         (LogTarget::Default, None) if settings.inetd => "/dev/null".into(),
         (LogTarget::Default, None) if settings.detach => return Err(Failure::NoLog),
-        (LogTarget::Default | LogTarget::Stderr, _) => {
+        (LogTarget::Default | LogTarget::Stderr | LogTarget::Syslog | LogTarget::Journal, _) => {
             return LogSink::stderr()
                 .map_err(|error| Failure::Log { path: "/dev/stderr".into(), error });
         }

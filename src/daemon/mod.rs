@@ -15,8 +15,10 @@ mod listener;
 mod log;
 mod observe;
 mod pid_file;
+mod program;
 mod server;
 mod shield;
+mod source;
 mod start;
 mod state;
 #[cfg(test)]

@@ -13,6 +13,7 @@ pub(crate) mod cluster;
 mod error;
 mod escape;
 pub(crate) mod heard;
+mod instances;
 pub(crate) mod interfaces;
 pub(crate) mod networks;
 mod routes;

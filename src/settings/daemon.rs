@@ -1,5 +1,6 @@
-//! distccd's flags and environment: as typed to checked. The flags mean what the original's mean
-//! (distcc 3.4, `dopt.c`).
+//! distccd's settings: what is typed and set, checked. The flags (`flags`) mean what the original's
+//! mean (distcc 3.4, `dopt.c`); `environment` are the variables, `limits` how much a client may ask
+//! for.
 
 use std::env;
 use std::ffi::OsString;
@@ -11,97 +12,15 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{Parser, ValueEnum};
 
+use self::flags::RawFlags;
 use crate::settings::hosts::DEFAULT_PORT;
 
-/// What compilers' priority is lowered by, as the original does.
-const DEFAULT_NICE: i32 = 5;
-/// A compile that takes longer has lost its way.
-const DEFAULT_JOB_LIFETIME: Duration = Duration::from_secs(600);
-/// The compilers' search path where the environment names none.
-const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+pub(crate) use self::environment::DaemonEnvironment;
+pub(crate) use self::limits::ServerLimits;
 
-/// Compiles for other machines; with --zeroconf they find this one by themselves.
-#[derive(Debug, Parser)]
-#[command(
-    name = "distccd",
-    disable_version_flag = true,
-    override_usage = "distccd [--daemon] [--zeroconf] [--allow ADDRESS[/BITS]]... [OPTIONS]",
-    after_help = "Example: distccd --zeroconf --allow 192.168.1.0/24"
-)]
-struct RawFlags {
-    /// Run as a server of its own (the default)
-    #[arg(long)]
-    daemon: bool,
-    /// Serve the one client on standard input and output, then end, as ssh and inetd start it
-    #[arg(long, conflicts_with_all = ["daemon", "zeroconf"])]
-    inetd: bool,
-    /// Stay in the foreground
-    #[arg(long)]
-    no_detach: bool,
-    /// TCP port to serve on
-    #[arg(short, long, value_name = "PORT", default_value_t = DEFAULT_PORT,
-          value_parser = clap::value_parser!(u16).range(1..))]
-    port: u16,
-    /// Serve on this address only; may be given several times
-    #[arg(long, value_name = "ADDRESS")]
-    listen: Vec<IpAddr>,
-    /// Serve clients of this address or network; may be given several times (default: private
-    /// networks and this machine)
-    #[arg(short, long, value_name = "ADDRESS[/BITS]")]
-    allow: Vec<String>,
-    /// Serve clients of the private networks and this machine
-    #[arg(long)]
-    allow_private: bool,
-    /// Compile this many files at once (default: usable cores + 2)
-    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=4096))]
-    jobs: Option<u16>,
-    /// Lower the priority of compilers by this much
-    #[arg(short = 'N', long, value_name = "N", default_value_t = DEFAULT_NICE,
-          value_parser = clap::value_parser!(i32).range(-20..=20), allow_negative_numbers = true)]
-    nice: i32,
-    /// Write the log to this file (default in the background and with --inetd:
-    /// /var/log/distccd.log for root, else in the state directory; in the foreground: standard
-    /// error)
-    #[arg(long, value_name = "FILE")]
-    log_file: Option<PathBuf>,
-    /// Write the log to standard error
-    #[arg(long, conflicts_with = "log_file")]
-    log_stderr: bool,
-    /// How much to log
-    #[arg(long, value_name = "LEVEL", value_enum, default_value_t = LogLevel::Info)]
-    log_level: LogLevel,
-    /// As --log-level debug
-    #[arg(long)]
-    verbose: bool,
-    /// Write the server's process id to this file, which is removed at the end; started by root
-    /// and in a directory of root's, it can only be emptied (/run/distccd, which is made, is not)
-    #[arg(short = 'P', long, value_name = "FILE")]
-    pid_file: Option<PathBuf>,
-    /// Started by root, run as this user (default: distcc, distccd or nobody)
-    #[arg(long, value_name = "USER")]
-    user: Option<String>,
-    /// Let clients find this server by DNS-SD
-    #[arg(long)]
-    zeroconf: bool,
-    /// Run any program on the PATH that a client names, not only compilers
-    #[arg(long, visible_alias = "make-me-a-botnet")]
-    enable_tcp_insecure: bool,
-    /// End after this many seconds (0: never)
-    #[arg(long, value_name = "SECONDS", default_value_t = 0)]
-    lifetime: u64,
-    /// End a compile that takes longer than this many seconds (0: never)
-    #[arg(long, value_name = "SECONDS", default_value_t = DEFAULT_JOB_LIFETIME.as_secs())]
-    job_lifetime: u64,
-    /// Keep the node's id and what is known of compilers in this directory
-    #[arg(long, value_name = "DIRECTORY")]
-    state_dir: Option<PathBuf>,
-    /// Print the version
-    #[arg(long)]
-    version: bool,
-    /// The original ignores words that are no options, and so do we.
-    #[arg(hide = true)]
-    ignored: Vec<OsString>,
-}
+mod environment;
+mod flags;
+mod limits;
 
 /// syslog's levels, as the original names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -121,17 +40,23 @@ pub(crate) enum LogLevel {
 
 /// Where the log goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(dead_code, reason = "the parts that use them are being written")]
 pub(crate) enum LogTarget {
     /// `--log-file`.
     File(PathBuf),
     /// `--log-stderr`.
     Stderr,
+    /// The system's log, by `/dev/log`.
+    Syslog,
+    /// systemd's journal.
+    Journal,
     /// Not said.
     Default,
 }
 
 /// Checked flags.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(dead_code, reason = "the parts that use them are being written")]
 pub(crate) struct DaemonSettings {
     /// Serve the one client on standard input and output.
     pub(crate) inetd: bool,
@@ -167,13 +92,21 @@ pub(crate) struct DaemonSettings {
     pub(crate) job_lifetime: Option<Duration>,
     /// `--state-dir`.
     pub(crate) state_dir: Option<PathBuf>,
+    /// Where the page of statistics is served, if at all: `--stats`, `--stats-port`.
+    pub(crate) stats_port: Option<u16>,
+    /// `--no-fork`, `--wizard`: one job at a time.
+    pub(crate) one_at_a_time: bool,
+    /// `--oom-score-adj`.
+    pub(crate) oom_score_adj: Option<i16>,
+    /// How much a client may ask for.
+    pub(crate) limits: ServerLimits,
 }
 
 /// What the command line asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Request {
     /// Serve.
-    Serve(DaemonSettings),
+    Serve(Box<DaemonSettings>),
     /// Print this (help, version) and end.
     Print(String),
 }
@@ -206,36 +139,7 @@ where
     if raw.version {
         return Ok(Request::Print(version_text("distccd")));
     }
-    Ok(Request::Serve(raw.check(cwd)))
-}
-
-impl RawFlags {
-    fn check(self, cwd: &Path) -> DaemonSettings {
-        let seconds = |n: u64| (n > 0).then(|| Duration::from_secs(n));
-        DaemonSettings {
-            inetd: self.inetd,
-            detach: !self.no_detach,
-            port: self.port,
-            listen: self.listen,
-            allow: self.allow,
-            allow_private: self.allow_private,
-            jobs: self.jobs,
-            nice: self.nice,
-            log: match self.log_file {
-                Some(path) => LogTarget::File(cwd.join(path)),
-                None if self.log_stderr => LogTarget::Stderr,
-                None => LogTarget::Default,
-            },
-            log_level: if self.verbose { LogLevel::Debug } else { self.log_level },
-            pid_file: self.pid_file.map(|path| cwd.join(path)),
-            user: self.user,
-            zeroconf: self.zeroconf,
-            any_program: self.enable_tcp_insecure,
-            lifetime: seconds(self.lifetime),
-            job_lifetime: seconds(self.job_lifetime),
-            state_dir: self.state_dir.map(|path| cwd.join(path)),
-        }
-    }
+    Ok(Request::Serve(Box::new(raw.check(cwd))))
 }
 
 /// The part of clap's report that says what is wrong, as one line.
@@ -263,50 +167,6 @@ pub(crate) fn host_triple() -> String {
     format!("{}-{}-{libc}", env::consts::ARCH, env::consts::OS)
 }
 
-/// What the daemon takes from its environment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct DaemonEnvironment {
-    /// Where compilers are looked for: `$DISTCCD_PATH`, else `$PATH`.
-    pub(crate) search_path: OsString,
-    /// Where job directories are made: `$TMPDIR`, else `/tmp`.
-    pub(crate) temp_dir: PathBuf,
-    /// Where state is kept if `--state-dir` does not say; none for a user without a home.
-    pub(crate) state_dir: Option<PathBuf>,
-    /// The language of diagnostics: `LANG`, `LANGUAGE`, `LC_*`.
-    pub(crate) locale: Vec<(OsString, OsString)>,
-}
-
-impl DaemonEnvironment {
-    /// Reads the process's environment, once. `is_root` decides where state belongs.
-    pub(crate) fn from_process(is_root: bool) -> Self {
-        Self::read(&env::vars_os().collect::<Vec<_>>(), is_root)
-    }
-
-    fn read(variables: &[(OsString, OsString)], is_root: bool) -> Self {
-        let get = |name: &str| {
-            let (_, value) =
-                variables.iter().find(|(key, value)| key == name && !value.is_empty())?;
-            Some(value.clone())
-        };
-        let absolute = |name: &str| get(name).map(PathBuf::from).filter(|path| path.is_absolute());
-        Self {
-            search_path: get("DISTCCD_PATH")
-                .or_else(|| get("PATH"))
-                .unwrap_or_else(|| DEFAULT_PATH.into()),
-            temp_dir: absolute("TMPDIR").unwrap_or_else(|| "/tmp".into()),
-            state_dir: absolute("STATE_DIRECTORY")
-                .or_else(|| is_root.then(|| "/var/lib/distccd".into()))
-                .or_else(|| absolute("XDG_STATE_HOME").map(|dir| dir.join("distccd")))
-                .or_else(|| absolute("HOME").map(|home| home.join(".local/state/distccd"))),
-            locale: variables.iter().filter(|(key, _)| names_locale(key)).cloned().collect(),
-        }
-    }
-}
-
-fn names_locale(key: &OsString) -> bool {
-    key.to_str().is_some_and(|key| key == "LANG" || key == "LANGUAGE" || key.starts_with("LC_"))
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -320,7 +180,7 @@ mod tests {
 
     fn settings(words: &[&str]) -> DaemonSettings {
         match parse_words(words).unwrap() {
-            Request::Serve(settings) => settings,
+            Request::Serve(settings) => *settings,
             Request::Print(text) => panic!("{text}"),
         }
     }
@@ -424,31 +284,5 @@ mod tests {
         assert!(lines[0].starts_with("distccd "));
         assert!(lines[1].trim_start().starts_with("(protocol"), "{text}");
         assert!(lines[1].ends_with(") (default port 3632)"), "{text}");
-    }
-
-    #[test]
-    fn state_belongs_to_the_machine_for_root_and_to_the_home_for_others() {
-        let variables = |pairs: &[(&str, &str)]| -> Vec<(OsString, OsString)> {
-            pairs.iter().map(|(key, value)| (key.into(), value.into())).collect()
-        };
-        let state = |pairs, is_root| DaemonEnvironment::read(&variables(pairs), is_root).state_dir;
-        let home = [("HOME", "/home/u")];
-        assert_eq!(state(&home, true), Some("/var/lib/distccd".into()));
-        assert_eq!(state(&home, false), Some("/home/u/.local/state/distccd".into()));
-        let xdg = [("HOME", "/home/u"), ("XDG_STATE_HOME", "/s")];
-        assert_eq!(state(&xdg, false), Some("/s/distccd".into()));
-        assert_eq!(state(&[("STATE_DIRECTORY", "/d")], true), Some("/d".into()));
-        assert_eq!(state(&[], false), None);
-        let read = DaemonEnvironment::read(
-            &variables(&[
-                ("PATH", "/bin"),
-                ("DISTCCD_PATH", "/opt"),
-                ("LC_ALL", "C"),
-                ("TMPDIR", "t"),
-            ]),
-            false,
-        );
-        assert_eq!((read.search_path, read.temp_dir), ("/opt".into(), "/tmp".into()));
-        assert_eq!(read.locale, [("LC_ALL".into(), "C".into())]);
     }
 }

@@ -1,0 +1,52 @@
+//! Which file is executed for a compiler's name.
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use super::job::JobError;
+use super::server::{Programs, Server};
+use super::shield::Shield;
+
+/// What is executed for a job.
+pub(super) struct Program {
+    pub(super) path: PathBuf,
+    pub(super) shield: Shield,
+}
+
+/// The file to execute for a compiler's name.
+pub(super) fn choose_program(name: &[u8], server: &Server) -> Result<Program, JobError> {
+    let shown = String::from_utf8_lossy(name);
+    let inventory = server.inventory.borrow();
+    let found = match (server.programs, inventory.resolve(name)) {
+        // Over ssh everybody asks for any program, and most of them mean a compiler.
+        (Programs::AnyKnownFirst, Some(found)) if found.unchanged() => found,
+        (Programs::Any | Programs::AnyKnownFirst, _) => {
+            let path = find_program(OsStr::from_bytes(name), &server.surroundings.search_path);
+            return Ok(Program { path, shield: Shield::None });
+        }
+        (Programs::Compilers, Some(found)) => found,
+        (Programs::Compilers, None) => {
+            return Err(JobError::Refused(format!("no compiler '{shown}' is served")));
+        }
+    };
+    if !found.unchanged() {
+        server.rescan.notify_one();
+        return Err(JobError::Refused(format!("'{shown}' has changed and is looked at anew")));
+    }
+    let shield = Shield::against(&found.offered.toolchain);
+    Ok(Program { path: found.path.clone(), shield })
+}
+
+/// Where the PATH has the program; the bare name, which then cannot be started, if nowhere.
+fn find_program(name: &OsStr, search_path: &OsStr) -> PathBuf {
+    let bare = Path::new(name);
+    if name.as_bytes().contains(&b'/') {
+        return bare.to_owned();
+    }
+    std::env::split_paths(search_path)
+        .map(|dir| dir.join(bare))
+        .find(|path| path.is_file())
+        // `Command` would look along the daemon's own PATH for a name without a slash.
+        .unwrap_or_else(|| Path::new("/nonexistent").join(bare))
+}
