@@ -169,19 +169,10 @@ impl<'a> Marker<'a> {
 
 #[cfg(test)]
 mod tests {
-    use std::ffi::OsString;
     use std::os::unix::fs::symlink;
 
     use super::*;
-    use crate::command::{Plan, scan};
-
-    fn compile_of(line: &str) -> Compile {
-        let argv: Vec<OsString> = line.split(' ').map(Into::into).collect();
-        match scan(&argv, Path::new(&argv[0])) {
-            Plan::Distribute(compile) => *compile,
-            plan => panic!("{line}: {plan:?}"),
-        }
-    }
+    use crate::command::testing::compile_of;
 
     #[test]
     fn the_first_header_may_be_precompiled() {

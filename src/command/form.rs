@@ -281,19 +281,8 @@ fn has_word_of(text: &[u8], endings: &[&str]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::ffi::OsString;
-
-    use super::super::{Plan, scan};
+    use super::super::testing::compile_of;
     use super::*;
-
-    fn compile_of(line: &str) -> Compile {
-        let argv: Vec<OsString> = line.split(' ').map(Into::into).collect();
-        match scan(&argv, Path::new(&argv[0])) {
-            Plan::Distribute(compile) => *compile,
-            Plan::Split(commands) => panic!("{line}: {commands:?}"),
-            Plan::Local(reason) => panic!("{line}: {reason}"),
-        }
-    }
 
     const GCC: Maker = Maker::Gcc { major: 12 };
 

@@ -25,6 +25,8 @@ mod scan;
 mod several;
 mod sources;
 mod table;
+#[cfg(test)]
+pub(crate) mod testing;
 mod vet;
 mod wp;
 

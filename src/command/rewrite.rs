@@ -61,21 +61,13 @@ mod tests {
     use super::super::form::Maker;
     use super::super::options::Takes;
     use super::super::table::TABLE;
+    use super::super::testing::compile_of;
     use super::super::{Plan, native, scan, stock, vet};
     use super::*;
 
     use std::path::Path;
 
     use proptest::prelude::*;
-
-    fn compile_of(line: &str) -> Compile {
-        let argv: Vec<OsString> = line.split(' ').map(Into::into).collect();
-        match scan(&argv, Path::new(&argv[0])) {
-            Plan::Distribute(compile) => *compile,
-            Plan::Split(singles) => panic!("{line}: {singles:?}"),
-            Plan::Local(reason) => panic!("{line}: {reason}"),
-        }
-    }
 
     #[test]
     fn the_preprocessor_gets_everything_but_what_compiles() {

@@ -1,8 +1,7 @@
-use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 
-use super::super::{Plan, scan};
+use super::super::testing::compile_of;
 use super::*;
 
 fn words(text: &str) -> Vec<Vec<u8>> {
@@ -11,15 +10,6 @@ fn words(text: &str) -> Vec<Vec<u8>> {
 
 fn text(words: &[Vec<u8>]) -> String {
     String::from_utf8(words.join(&b' ')).unwrap()
-}
-
-fn compile_of(line: &str) -> Compile {
-    let argv: Vec<OsString> = line.split(' ').map(Into::into).collect();
-    match scan(&argv, Path::new(&argv[0])) {
-        Plan::Distribute(compile) => *compile,
-        Plan::Local(reason) => panic!("{line}: {reason}"),
-        Plan::Split(commands) => panic!("{line}: {commands:?}"),
-    }
 }
 
 /// Captured on one machine with `-### -c -x c /dev/null -o /dev/null`.

@@ -1,22 +1,11 @@
 //! Tests of the scan.
 
 use super::super::reason::Weight;
+use super::super::testing::{compile_of, words};
 use super::*;
-
-fn words(line: &str) -> Vec<OsString> {
-    line.split(' ').filter(|word| !word.is_empty()).map(Into::into).collect()
-}
 
 fn scan_words(argv: &[OsString]) -> Plan {
     scan(argv, Path::new(&argv[0]))
-}
-
-fn compile_of(line: &str) -> Compile {
-    match scan_words(&words(line)) {
-        Plan::Distribute(compile) => *compile,
-        Plan::Split(singles) => panic!("{line}: {singles:?}"),
-        Plan::Local(reason) => panic!("{line}: {reason}"),
-    }
 }
 
 fn reason_of(line: &str) -> LocalReason {
