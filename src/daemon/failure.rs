@@ -110,7 +110,7 @@ impl Display for Failure {
             Self::Log { path, error } => {
                 write!(f, "cannot write the log {}: {error} (see --log-file)", path.display())
             }
-            Self::NoLog => f.write_str("no place for a log, give --log-file or --no-detach"),
+            Self::NoLog => f.write_str("no place for a log, give --log-file, --log-syslog or --no-detach"),
             Self::PidFile(error) => error.fmt(f),
             Self::NoCompiler { search_path, unusable } => {
                 let path = search_path.to_string_lossy();

@@ -41,7 +41,7 @@ use super::log::{self, LogSink};
 use super::observe::{self, Client, observe};
 use super::server::{Phase, Programs, Server};
 use super::workspace::Workspace;
-use crate::settings::daemon::{DaemonEnvironment, DaemonSettings, LogTarget};
+use crate::settings::daemon::{DaemonEnvironment, DaemonSettings, LogTarget, SYSLOG_SOCKET};
 use crate::sys::privileges::Account;
 use crate::sys::process;
 use crate::wire::limits::Limits;
@@ -128,9 +128,11 @@ fn open_log(
 ) -> Result<LogSink, Failure> {
     let opened = launch::open_log(settings, state_dir, account);
     match (opened, &settings.log) {
-        (Err(Failure::Log { .. }), LogTarget::Default) => {
-            let path = Path::new("/dev/null");
-            LogSink::open(path, None).map_err(|error| Failure::Log { path: path.into(), error })
+        (Err(Failure::Log { .. } | Failure::NoLog), LogTarget::Default) => {
+            let nowhere = Path::new("/dev/null");
+            LogSink::syslog(Path::new(SYSLOG_SOCKET))
+                .or_else(|_| LogSink::open(nowhere, None))
+                .map_err(|error| Failure::Log { path: nowhere.into(), error })
         }
         (opened, _) => opened,
     }

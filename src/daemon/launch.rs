@@ -20,7 +20,7 @@ use super::server::{Identity, Programs};
 use super::state;
 use super::workspace::Workspace;
 use crate::policy::access::{self, AccessList};
-use crate::settings::daemon::{DaemonEnvironment, DaemonSettings, LogTarget, Request, parse};
+use crate::settings::daemon::{DaemonEnvironment, DaemonSettings, LogTarget, Request, SYSLOG_SOCKET, parse};
 use crate::sys::cores;
 use crate::sys::privileges::{self, Account};
 use crate::sys::process;
@@ -148,18 +148,25 @@ pub(super) fn open_log(
 ) -> Result<LogSink, Failure> {
     // With --inetd standard error is the client's.
     let unseen = settings.detach || settings.inetd;
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |error| Failure::Log { path, error }
+    };
     let path = match (&settings.log, state_dir) {
         (LogTarget::File(path), _) => path.clone(),
+        (LogTarget::Syslog(socket), _) => {
+            return LogSink::syslog(socket).map_err(failed(socket));
+        }
         (LogTarget::Default, _) if unseen && account.is_some() => SYSTEM_LOG.into(),
         (LogTarget::Default, Some(dir)) if unseen => dir.join(USER_LOG),
-        (LogTarget::Default, None) if settings.inetd => "/dev/null".into(),
-        (LogTarget::Default, None) if settings.detach => return Err(Failure::NoLog),
-        (LogTarget::Default | LogTarget::Stderr | LogTarget::Syslog | LogTarget::Journal, _) => {
-            return LogSink::stderr()
-                .map_err(|error| Failure::Log { path: "/dev/stderr".into(), error });
+        (LogTarget::Default, None) if unseen => {
+            return LogSink::syslog(Path::new(SYSLOG_SOCKET)).map_err(|_| Failure::NoLog);
+        }
+        (LogTarget::Default | LogTarget::Stderr, _) => {
+            return LogSink::stderr().map_err(failed(Path::new("/dev/stderr")));
         }
     };
-    LogSink::open(&path, account.map(Account::ids)).map_err(|error| Failure::Log { path, error })
+    LogSink::open(&path, account.map(Account::ids)).map_err(failed(&path))
 }
 
 pub(super) fn identity(
