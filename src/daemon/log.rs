@@ -114,7 +114,7 @@ impl LogSink {
     /// Writes one line, of which nobody may be told that it could not be written: the subscriber
     /// would tell standard error, and panic where nobody reads that any more, but a daemon must
     /// end when it is told to all the same.
-    fn write_line(&self, level: Level, line: &[u8]) {
+    pub(crate) fn write_line(&self, level: Level, line: &[u8]) {
         match &mut *self.out.lock().unwrap_or_else(PoisonError::into_inner) {
             Out::Syslog(syslog) => syslog.send(level, String::from_utf8_lossy(line).trim_end()),
             Out::File(file) if matches!(self.place, Place::Journal) => {

@@ -59,6 +59,8 @@ pub(crate) enum LogTarget {
 pub(crate) struct DaemonSettings {
     /// Serve the one client on standard input and output.
     pub(crate) inetd: bool,
+    /// Be a server of its own, whatever standard input is.
+    pub(crate) daemon: bool,
     /// Go to the background.
     pub(crate) detach: bool,
     /// TCP port.

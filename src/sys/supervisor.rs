@@ -25,6 +25,9 @@ const MAX_SOCKETS: RawFd = 64;
 pub(crate) struct GivenSockets(RawFd);
 
 impl GivenSockets {
+    /// For programs that take none.
+    pub(crate) const NONE: Self = Self(0);
+
     /// None if the variables are not there or are meant for another process.
     pub(crate) fn from_environment() -> Self {
         let number = |name| env::var(name).ok()?.parse::<u32>().ok();
@@ -33,15 +36,19 @@ impl GivenSockets {
         Self(count.filter(|n| *n <= MAX_SOCKETS).unwrap_or(0))
     }
 
+    pub(crate) const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
     /// The first descriptor that is not one of them.
-    pub(crate) const fn end(self) -> RawFd {
+    pub(super) const fn end(self) -> RawFd {
         FIRST_SOCKET + self.0
     }
 
     /// Takes them over; no compiler inherits them. To be called once. What is no listening TCP
-    /// socket is an error, with its number.
+    /// socket is an error.
     #[expect(unsafe_code, reason = "the numbers of descriptors come from the environment")]
-    pub(crate) fn take(self) -> Result<Vec<TcpListener>, (RawFd, io::Error)> {
+    pub(crate) fn take(self) -> io::Result<Vec<TcpListener>> {
         let take_one = |number| {
             // SAFETY: systemd says that the descriptor is open and ours; nothing else in this
             // process owns it, since it was open before the process began, and the caller takes
@@ -51,7 +58,10 @@ impl GivenSockets {
             owned.map_err(io::Error::from).and_then(|_| listener(fd))
         };
         (FIRST_SOCKET..self.end())
-            .map(|number| take_one(number).map_err(|error| (number, error)))
+            .map(|number| {
+                let described = |error| io::Error::other(format!("descriptor {number}: {error}"));
+                take_one(number).map_err(described)
+            })
             .collect()
     }
 }
@@ -69,7 +79,7 @@ fn listener(fd: OwnedFd) -> io::Result<TcpListener> {
 /// Tells the service manager that started us, if it wants to know.
 #[derive(Debug)]
 pub(crate) struct Notifier {
-    /// None if nobody wants to know.
+    /// Nothing if nobody wants to know.
     to: Option<(UnixDatagram, SocketAddr)>,
     /// The manager takes us for dead if it hears nothing for that long.
     watchdog: Option<Duration>,
@@ -90,6 +100,12 @@ impl Notifier {
         let is_ours = number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(process::id()));
         let watchdog = number("WATCHDOG_USEC").filter(|_| is_ours && to.is_some());
         Self { to, watchdog: watchdog.filter(|n| *n > 0).map(Duration::from_micros) }
+    }
+
+    /// Are we the very process that the manager has started, and waits for?
+    pub(crate) fn is_waiting_for_us(&self) -> bool {
+        let started = env::var("SYSTEMD_EXEC_PID").ok().and_then(|pid| pid.parse().ok());
+        self.to.is_some() && started == Some(process::id())
     }
 
     /// How often [`Notifier::alive`] is to be said, if at all.

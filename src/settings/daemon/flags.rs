@@ -28,7 +28,7 @@ const DEFAULT_JOB_LIFETIME: Duration = Duration::from_secs(600);
     after_help = "Example: distccd --zeroconf --allow 192.168.1.0/24"
 )]
 pub(super) struct RawFlags {
-    /// Run as a server of its own (the default)
+    /// Run as a server of its own (the default, unless standard input is a client's connection)
     #[arg(long)]
     daemon: bool,
     /// Serve the one client on standard input and output, then end, as ssh and inetd start it
@@ -136,6 +136,7 @@ impl RawFlags {
         let seconds = |n: u64| (n > 0).then(|| Duration::from_secs(n));
         DaemonSettings {
             inetd: self.inetd,
+            daemon: self.daemon || self.wizard,
             detach: !(self.no_detach || self.wizard),
             port: self.port,
             listen: self.listen,
