@@ -20,6 +20,7 @@ use super::shell::{self, Setting};
 use crate::base::exit;
 use crate::settings::agent_socket;
 use crate::sys::process::{self, Detached, StartReport};
+use crate::sys::supervisor::GivenSockets;
 
 /// The agent leaves when nobody has been connected for this long.
 const DEFAULT_IDLE: Duration = Duration::from_secs(600);
@@ -28,7 +29,7 @@ const MAX_IDLE: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// Runs `distccd --agent [--no-detach]`.
 pub(crate) fn main() -> ExitCode {
-    process::close_inherited();
+    process::close_inherited(GivenSockets::NONE);
     let detach = !env::args_os().any(|argument| argument == "--no-detach");
     match start(detach) {
         Ok(code) => code,

@@ -27,6 +27,7 @@ use super::workspace::Workspace;
 use crate::policy::access::AccessList;
 use crate::settings::daemon::LogLevel;
 use crate::sys::process::{Detached, StartReport, Starter, detach};
+use crate::sys::supervisor::Notifier;
 use crate::wire::limits::Limits;
 
 /// Threads that serve connections; compilers have processes of their own.
@@ -52,8 +53,10 @@ pub(super) struct Ready {
     pub(super) temp_dir: PathBuf,
     pub(super) log: Arc<LogSink>,
     pub(super) pid_file: Option<PidFile>,
-    /// `--user` of somebody who is not root.
-    pub(super) ignored_user: Option<String>,
+    /// What in the settings has no effect, and why: for the log.
+    pub(super) notes: Vec<String>,
+    /// To systemd.
+    pub(super) notifier: Notifier,
     /// The line for the user, but for what is served.
     pub(super) summary: Summary,
 }
@@ -126,14 +129,17 @@ fn live(ready: Ready, announce: impl FnOnce(String)) -> Result<(), Failure> {
         pid_file.write()?;
     }
     let (events, inbox) = mpsc::channel(observe::QUEUE_LEN);
-    if let Some(user) = ready.ignored_user {
-        warn!("--user {user} is ignored, since only root can become another user");
+    for note in &ready.notes {
+        warn!("{note}");
     }
+    let notifier = Arc::new(ready.notifier);
     let ended = runtime.block_on(async {
         let (set_phase, _) = watch::channel(Phase::Serving);
-        let ending = follow_signals(set_phase.clone(), ready.lifetime, ready.log)
+        let told = Arc::clone(&notifier);
+        let ending = follow_signals(set_phase.clone(), ready.lifetime, ready.log, told)
             .map_err(Failure::Runtime)?;
         tokio::spawn(ending);
+        tokio::spawn(feed_watchdog(Arc::clone(&notifier)));
         let advertise = ready.advertise;
         let advertiser = advertise.map(|reachability| advert::start(&ready.identity, reachability));
         let advertiser = advertiser.transpose().map_err(RunError::Advertise)?;
@@ -166,7 +172,9 @@ fn live(ready: Ready, announce: impl FnOnce(String)) -> Result<(), Failure> {
             advertiser,
         };
         let started = || {
-            info!("{}", summary.strip_prefix("distccd: ").unwrap_or(&summary));
+            let status = summary.strip_prefix("distccd: ").unwrap_or(&summary);
+            info!("{status}");
+            notifier.ready(status);
             announce(summary);
         };
         let observer = tokio::spawn(observe(inbox));
@@ -206,6 +214,7 @@ fn follow_signals(
     phase: watch::Sender<Phase>,
     lifetime: Option<Duration>,
     log: Arc<LogSink>,
+    notifier: Arc<Notifier>,
 ) -> io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -220,9 +229,11 @@ fn follow_signals(
         let reopening = async {
             loop {
                 hangup.recv().await;
+                notifier.reloading();
                 if let Err(error) = log.reopen() {
                     warn!(%error, "cannot open the log anew");
                 }
+                notifier.reloaded();
             }
         };
         let now = phase.subscribe();
@@ -235,6 +246,7 @@ fn follow_signals(
             () = draining => {}
         }
         phase.send_replace(Phase::Draining);
+        notifier.stopping();
         tokio::select! {
             () = either(&mut terminate, &mut interrupt) => info!("asked to end at once"),
             () = tokio::time::sleep(DRAIN) => warn!("compiles that still run are ended"),
@@ -244,6 +256,16 @@ fn follow_signals(
         phase.send_replace(Phase::Stopping);
         phase.closed().await;
     })
+}
+
+/// Tells the service manager that the runtime still runs, if it asks.
+async fn feed_watchdog(notifier: Arc<Notifier>) {
+    let Some(period) = notifier.period() else { return };
+    let mut ticks = tokio::time::interval(period);
+    loop {
+        ticks.tick().await;
+        notifier.alive();
+    }
 }
 
 async fn either(one: &mut Signal, other: &mut Signal) {

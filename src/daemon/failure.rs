@@ -28,6 +28,8 @@ pub(super) enum Failure {
     },
     /// The port.
     Bind(BindError),
+    /// What systemd gave us to listen on.
+    Sockets(io::Error),
     /// Root cannot be given up.
     Privileges(PrivilegeError),
     /// The priority cannot be set.
@@ -79,7 +81,7 @@ impl Failure {
     pub(super) const fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) | Self::Allow { .. } => exit::BAD_ARGUMENTS,
-            Self::Bind(_) => exit::BIND_FAILED,
+            Self::Bind(_) | Self::Sockets(_) => exit::BIND_FAILED,
             Self::NoCompiler { .. } => exit::COMPILER_MISSING,
             Self::Privileges(_) => exit::SETUID_FAILED,
             Self::Reported { code, .. } => *code,
@@ -102,6 +104,7 @@ impl Display for Failure {
             Self::Usage(error) => write!(f, "{error} (see distccd --help)"),
             Self::Allow { text, error } => write!(f, "cannot use --allow '{text}': {error}"),
             Self::Bind(error) => error.fmt(f),
+            Self::Sockets(error) => write!(f, "cannot use the sockets of systemd: {error}"),
             Self::Privileges(error) => write!(f, "cannot give up root: {error}"),
             Self::Nice(error) => write!(f, "cannot set the priority: {error}"),
             Self::State { path, error } => {
@@ -110,7 +113,9 @@ impl Display for Failure {
             Self::Log { path, error } => {
                 write!(f, "cannot write the log {}: {error} (see --log-file)", path.display())
             }
-            Self::NoLog => f.write_str("no place for a log, give --log-file or --no-detach"),
+            Self::NoLog => {
+                f.write_str("no place for a log, give --log-file, --log-syslog or --no-detach")
+            }
             Self::PidFile(error) => error.fmt(f),
             Self::NoCompiler { search_path, unusable } => {
                 let path = search_path.to_string_lossy();

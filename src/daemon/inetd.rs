@@ -12,8 +12,8 @@ use std::fs::File;
 use std::future::Future;
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::FileTypeExt;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixStream as StdStream;
 use std::path::Path;
 use std::pin::Pin;
@@ -30,7 +30,7 @@ use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 use tokio::task::spawn_blocking;
-use tracing::{info, warn};
+use tracing::{Level, info, warn};
 
 use super::compilers::{Scanner, generation_of};
 use super::connection::Stream;
@@ -41,7 +41,7 @@ use super::log::{self, LogSink};
 use super::observe::{self, Client, observe};
 use super::server::{Phase, Programs, Server};
 use super::workspace::Workspace;
-use crate::settings::daemon::{DaemonEnvironment, DaemonSettings, LogTarget};
+use crate::settings::daemon::{DaemonEnvironment, DaemonSettings, LogTarget, SYSLOG_SOCKET};
 use crate::sys::privileges::Account;
 use crate::sys::process;
 use crate::wire::limits::Limits;
@@ -49,8 +49,32 @@ use crate::wire::limits::Limits;
 /// `CLIENT PORT SERVER PORT`, set by sshd.
 const SSH_CONNECTION: &str = "SSH_CONNECTION";
 
+/// Is there one client on standard input? inetd's configuration may say nothing about it.
+pub(super) fn is_meant(settings: &DaemonSettings) -> bool {
+    settings.inetd || !settings.daemon && visitor().checked.is_some()
+}
+
+/// inetd connects standard error with the client as well, who must get nothing but its answer.
+/// True if it was so; what is said there goes nowhere then.
+pub(super) fn spare_client() -> bool {
+    let file = |fd: BorrowedFd<'_>| File::from(fd.try_clone_to_owned()?).metadata();
+    let (Ok(input), Ok(error)) = (file(io::stdin().as_fd()), file(io::stderr().as_fd())) else {
+        return false;
+    };
+    let is_same = (input.dev(), input.ino()) == (error.dev(), error.ino());
+    input.file_type().is_socket() && is_same && process::silence_stderr().is_ok()
+}
+
+/// Says why nobody is served where the administrator may look for it.
+pub(super) fn report(failure: &Failure) {
+    if let Ok(syslog) = LogSink::syslog(Path::new(SYSLOG_SOCKET)) {
+        syslog.write_line(Level::ERROR, failure.to_string().as_bytes());
+    }
+}
+
 /// Serves the client on standard input and output.
-pub(super) fn serve(settings: DaemonSettings) -> Result<(), Failure> {
+pub(super) fn serve(mut settings: DaemonSettings) -> Result<(), Failure> {
+    settings.inetd = true;
     let access = launch::access_list(&settings)?;
     let visitor = visitor();
     let account = launch::unprivileged_account(&settings)?;
@@ -128,9 +152,11 @@ fn open_log(
 ) -> Result<LogSink, Failure> {
     let opened = launch::open_log(settings, state_dir, account);
     match (opened, &settings.log) {
-        (Err(Failure::Log { .. }), LogTarget::Default) => {
-            let path = Path::new("/dev/null");
-            LogSink::open(path, None).map_err(|error| Failure::Log { path: path.into(), error })
+        (Err(Failure::Log { .. } | Failure::NoLog), LogTarget::Default) => {
+            let nowhere = Path::new("/dev/null");
+            LogSink::syslog(Path::new(SYSLOG_SOCKET))
+                .or_else(|_| LogSink::open(nowhere, None))
+                .map_err(|error| Failure::Log { path: nowhere.into(), error })
         }
         (opened, _) => opened,
     }

@@ -3,6 +3,7 @@
 
 use std::env;
 use std::io::{self, Write};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -20,10 +21,14 @@ use super::server::{Identity, Programs};
 use super::state;
 use super::workspace::Workspace;
 use crate::policy::access::{self, AccessList};
-use crate::settings::daemon::{DaemonEnvironment, DaemonSettings, LogTarget, Request, parse};
+use crate::settings::daemon::{
+    DaemonEnvironment, DaemonSettings, LogTarget, Request, SYSLOG_SOCKET, parse,
+};
+use crate::settings::hosts::DEFAULT_PORT;
 use crate::sys::cores;
 use crate::sys::privileges::{self, Account};
 use crate::sys::process;
+use crate::sys::supervisor::{GivenSockets, Notifier};
 use crate::wire::limits::MAX_STDERR;
 
 /// Jobs beyond the cores: while some wait for the disk or the network, others compile. The
@@ -39,7 +44,10 @@ const OUTPUT_LIMIT: usize = MAX_STDERR - (1 << 20);
 /// Runs the daemon that the command line describes.
 pub(super) fn main() -> ExitCode {
     // A server lives for days and must not keep a pipe open that make, or a shell, waits on.
-    process::close_inherited();
+    let given = GivenSockets::from_environment();
+    process::close_inherited(given);
+    // What is wrong is told to the administrator, not to the client as its answer.
+    let hears_client = inetd::spare_client();
     let cwd = env::current_dir().unwrap_or_else(|_| "/".into());
     let ended = match parse(env::args_os(), &cwd) {
         Ok(Request::Print(text)) => {
@@ -47,20 +55,29 @@ pub(super) fn main() -> ExitCode {
             let _ = io::stdout().write_all(text.as_bytes());
             Ok(())
         }
-        Ok(Request::Serve(settings)) if settings.inetd => inetd::serve(*settings),
-        Ok(Request::Serve(settings)) => launch(*settings),
+        Ok(Request::Serve(settings)) if inetd::is_meant(&settings) => inetd::serve(*settings),
+        Ok(Request::Serve(settings)) => launch(*settings, given),
         Err(error) => Err(Failure::Usage(error)),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
+            if hears_client {
+                inetd::report(&failure);
+            }
             let _ = writeln!(io::stderr(), "distccd: {failure}");
             failure.exit_code().into()
         }
     }
 }
 
-fn launch(settings: DaemonSettings) -> Result<(), Failure> {
+fn launch(mut settings: DaemonSettings, given: GivenSockets) -> Result<(), Failure> {
+    let notifier = Notifier::from_environment();
+    if !given.is_empty() || notifier.is_waiting_for_us() {
+        // For systemd a service ends with the process that it has started.
+        settings.detach = false;
+    }
+    let mut notes = Vec::new();
     let access = access_list(&settings)?;
     let account = unprivileged_account(&settings)?;
     let environment = DaemonEnvironment::from_process(account.is_some());
@@ -69,7 +86,13 @@ fn launch(settings: DaemonSettings) -> Result<(), Failure> {
     process::forbid_core_dumps();
     process::set_umask();
     process::add_nice(settings.nice).map_err(Failure::Nice)?;
-    let listeners = listener::bind(&settings.listen, settings.port)?;
+    let listeners = if given.is_empty() {
+        listener::bind(&settings.listen, settings.port)?
+    } else {
+        let listeners = given.take().map_err(Failure::Sockets)?;
+        notes.extend(follow_sockets(&mut settings, &listeners).map_err(Failure::Sockets)?);
+        listeners
+    };
     let state_dir = state_dir(&settings, &environment, account.as_ref())?;
     let log = Arc::new(open_log(&settings, state_dir.as_deref(), account.as_ref())?);
     let owner = account.as_ref().map(Account::ids);
@@ -83,13 +106,15 @@ fn launch(settings: DaemonSettings) -> Result<(), Failure> {
     if settings.any_program {
         scanner = scanner.narrowed_by(Vec::new());
     }
+    if let Some(user) = settings.user.as_ref().filter(|_| account.is_none()) {
+        notes.push(format!("--user {user} is ignored, since only root can become another user"));
+    }
     let summary = summary(&settings, &access, &identity, &log);
     background::serve(Ready {
         advertise: settings.zeroconf.then(|| reachability(&settings, &access)),
         programs: if settings.any_program { Programs::Any } else { Programs::Compilers },
         surroundings: surroundings(&settings, &environment),
         temp_dir: environment.temp_dir,
-        ignored_user: settings.user.filter(|_| account.is_none()),
         detach: settings.detach,
         log_level: settings.log_level,
         lifetime: settings.lifetime,
@@ -100,7 +125,31 @@ fn launch(settings: DaemonSettings) -> Result<(), Failure> {
         log,
         pid_file,
         summary,
+        notifier,
+        notes,
     })
+}
+
+/// Takes port and addresses from sockets that listen already; what the administrator should know
+/// if the settings have others.
+fn follow_sockets(
+    settings: &mut DaemonSettings,
+    listeners: &[TcpListener],
+) -> io::Result<Option<String>> {
+    let addrs = listeners.iter().map(TcpListener::local_addr).collect::<io::Result<Vec<_>>>()?;
+    let listen: Vec<IpAddr> = if addrs.iter().any(|addr| addr.ip().is_unspecified()) {
+        Vec::new()
+    } else {
+        addrs.iter().map(SocketAddr::ip).collect()
+    };
+    let is_default = settings.port == DEFAULT_PORT && settings.listen.is_empty();
+    let agrees = addrs.iter().all(|addr| addr.port() == settings.port) && settings.listen == listen;
+    // Clients that find us are told one port.
+    settings.port = addrs.first().map_or(settings.port, SocketAddr::port);
+    settings.listen = listen;
+    let shown: Vec<String> = addrs.iter().map(SocketAddr::to_string).collect();
+    Ok((!is_default && !agrees)
+        .then(|| format!("--port and --listen are ignored: systemd gave {}", shown.join(" "))))
 }
 
 pub(super) fn access_list(settings: &DaemonSettings) -> Result<AccessList, Failure> {
@@ -148,18 +197,25 @@ pub(super) fn open_log(
 ) -> Result<LogSink, Failure> {
     // With --inetd standard error is the client's.
     let unseen = settings.detach || settings.inetd;
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |error| Failure::Log { path, error }
+    };
     let path = match (&settings.log, state_dir) {
         (LogTarget::File(path), _) => path.clone(),
+        (LogTarget::Syslog(socket), _) => {
+            return LogSink::syslog(socket).map_err(failed(socket));
+        }
         (LogTarget::Default, _) if unseen && account.is_some() => SYSTEM_LOG.into(),
         (LogTarget::Default, Some(dir)) if unseen => dir.join(USER_LOG),
-        (LogTarget::Default, None) if settings.inetd => "/dev/null".into(),
-        (LogTarget::Default, None) if settings.detach => return Err(Failure::NoLog),
-        (LogTarget::Default | LogTarget::Stderr | LogTarget::Syslog | LogTarget::Journal, _) => {
-            return LogSink::stderr()
-                .map_err(|error| Failure::Log { path: "/dev/stderr".into(), error });
+        (LogTarget::Default, None) if unseen => {
+            return LogSink::syslog(Path::new(SYSLOG_SOCKET)).map_err(|_| Failure::NoLog);
+        }
+        (LogTarget::Default | LogTarget::Stderr, _) => {
+            return LogSink::stderr().map_err(failed(Path::new("/dev/stderr")));
         }
     };
-    LogSink::open(&path, account.map(Account::ids)).map_err(|error| Failure::Log { path, error })
+    LogSink::open(&path, account.map(Account::ids)).map_err(failed(&path))
 }
 
 pub(super) fn identity(
@@ -173,7 +229,11 @@ pub(super) fn identity(
         None => state::random_id()
             .map_err(|error| Failure::State { path: "/dev/urandom".into(), error })?,
     };
-    let jobs = settings.jobs.unwrap_or(cores.saturating_add(EXTRA_JOBS));
+    let jobs = match settings.jobs {
+        _ if settings.one_at_a_time => 1,
+        Some(jobs) => jobs,
+        None => cores.saturating_add(EXTRA_JOBS),
+    };
     Ok(Identity { id, cores, jobs })
 }
 

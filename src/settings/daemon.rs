@@ -16,6 +16,7 @@ use self::flags::RawFlags;
 use crate::settings::hosts::DEFAULT_PORT;
 
 pub(crate) use self::environment::DaemonEnvironment;
+pub(crate) use self::flags::SYSLOG_SOCKET;
 pub(crate) use self::limits::ServerLimits;
 
 mod environment;
@@ -46,10 +47,8 @@ pub(crate) enum LogTarget {
     File(PathBuf),
     /// `--log-stderr`.
     Stderr,
-    /// The system's log, by `/dev/log`.
-    Syslog,
-    /// systemd's journal.
-    Journal,
+    /// `--log-syslog`: the system's log, by this socket.
+    Syslog(PathBuf),
     /// Not said.
     Default,
 }
@@ -60,6 +59,8 @@ pub(crate) enum LogTarget {
 pub(crate) struct DaemonSettings {
     /// Serve the one client on standard input and output.
     pub(crate) inetd: bool,
+    /// Be a server of its own, whatever standard input is.
+    pub(crate) daemon: bool,
     /// Go to the background.
     pub(crate) detach: bool,
     /// TCP port.
@@ -249,6 +250,13 @@ mod tests {
     }
 
     #[test]
+    fn syslog_s_socket_may_be_named() {
+        let log = |word| settings(&[word, "ignored"]).log;
+        assert_eq!(log("--log-syslog"), LogTarget::Syslog("/dev/log".into()));
+        assert_eq!(log("--log-syslog=sock"), LogTarget::Syslog("/start/sock".into()));
+    }
+
+    #[test]
     fn a_wrong_word_is_reported_in_one_line_with_what_was_expected() {
         for (words, expected) in [
             (&["--port", "80000"][..], "80000 is not in 1..=65535"),
@@ -258,6 +266,7 @@ mod tests {
             (&["--listen", "everywhere"], "invalid IP address syntax"),
             (&["--log-level", "loud"], "possible values: error, warning, info, debug"),
             (&["--log-stderr", "--log-file", "x"], "cannot be used with"),
+            (&["--log-syslog", "--log-file", "x"], "cannot be used with"),
         ] {
             let error = parse_words(words).unwrap_err().to_string();
             assert!(error.contains(expected), "{error}");

@@ -14,4 +14,6 @@ pub(crate) mod privileges;
 pub(crate) mod process;
 pub(crate) mod process_times;
 pub(crate) mod signals;
+#[cfg(feature = "daemon")]
+pub(crate) mod supervisor;
 pub(crate) mod tcp;

@@ -12,6 +12,8 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::{ForkResult, Pid, dup2_stderr, dup2_stdin, dup2_stdout, fork, setsid};
 
+use super::supervisor::GivenSockets;
+
 /// Which side of [`detach`] this is.
 pub(crate) enum Detached {
     /// The process that the user started: waits for the word of the other, then ends.
@@ -93,13 +95,20 @@ fn silence(null: &File) -> io::Result<()> {
     Ok(())
 }
 
-/// Closes every descriptor but the standard three, so that a pipe that make waits on does not
+/// Has what is written to standard error go nowhere.
+pub(crate) fn silence_stderr() -> io::Result<()> {
+    let null = OpenOptions::new().write(true).open("/dev/null")?;
+    Ok(dup2_stderr(null.as_fd())?)
+}
+
+/// Closes every descriptor but the standard three and `given`, so that a pipe that make waits on does not
 /// stay open in a process that lives on. To be called first of all in `main`.
 #[expect(unsafe_code, reason = "closes descriptors that no value owns")]
-pub(crate) fn close_inherited() {
+pub(crate) fn close_inherited(given: GivenSockets) {
+    let first = given.end();
     // SAFETY: nothing in this process has opened a descriptor yet (the caller's duty), so none
     // that is closed here has an owner.
-    let closed = unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0) };
+    let closed = unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, 0) };
     if closed == 0 {
         return;
     }
@@ -107,7 +116,7 @@ pub(crate) fn close_inherited() {
     let Ok(entries) = std::fs::read_dir("/proc/self/fd") else { return };
     let open: Vec<i32> = entries
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-        .filter(|fd| *fd > 2)
+        .filter(|fd| *fd >= first)
         .collect();
     for fd in open {
         // SAFETY: as above; the descriptor of the listing itself is closed already and its

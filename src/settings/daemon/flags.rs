@@ -14,6 +14,8 @@ use crate::settings::hosts::DEFAULT_PORT;
 const DEFAULT_NICE: i32 = 5;
 /// The original's.
 const DEFAULT_STATS_PORT: u16 = 3633;
+/// Where syslog daemons listen, and journald.
+pub(crate) const SYSLOG_SOCKET: &str = "/dev/log";
 /// A compile that takes longer has lost its way.
 const DEFAULT_JOB_LIFETIME: Duration = Duration::from_secs(600);
 
@@ -26,7 +28,7 @@ const DEFAULT_JOB_LIFETIME: Duration = Duration::from_secs(600);
     after_help = "Example: distccd --zeroconf --allow 192.168.1.0/24"
 )]
 pub(super) struct RawFlags {
-    /// Run as a server of its own (the default)
+    /// Run as a server of its own (the default, unless standard input is a client's connection)
     #[arg(long)]
     daemon: bool,
     /// Serve the one client on standard input and output, then end, as ssh and inetd start it
@@ -64,6 +66,10 @@ pub(super) struct RawFlags {
     /// Write the log to standard error
     #[arg(long, conflicts_with = "log_file")]
     log_stderr: bool,
+    /// Send the log to syslog, or to the one that listens at SOCKET
+    #[arg(long, value_name = "SOCKET", num_args = 0..=1, require_equals = true,
+          default_missing_value = SYSLOG_SOCKET, conflicts_with_all = ["log_file", "log_stderr"])]
+    log_syslog: Option<PathBuf>,
     /// How much to log
     #[arg(long, value_name = "LEVEL", value_enum, default_value_t = LogLevel::Info)]
     log_level: LogLevel,
@@ -130,6 +136,7 @@ impl RawFlags {
         let seconds = |n: u64| (n > 0).then(|| Duration::from_secs(n));
         DaemonSettings {
             inetd: self.inetd,
+            daemon: self.daemon || self.wizard,
             detach: !(self.no_detach || self.wizard),
             port: self.port,
             listen: self.listen,
@@ -137,10 +144,11 @@ impl RawFlags {
             allow_private: self.allow_private,
             jobs: self.jobs,
             nice: self.nice,
-            log: match self.log_file {
-                Some(path) => LogTarget::File(cwd.join(path)),
-                None if self.log_stderr || self.wizard => LogTarget::Stderr,
-                None => LogTarget::Default,
+            log: match (self.log_file, self.log_syslog) {
+                (Some(path), _) => LogTarget::File(cwd.join(path)),
+                (None, Some(socket)) => LogTarget::Syslog(cwd.join(socket)),
+                (None, None) if self.log_stderr || self.wizard => LogTarget::Stderr,
+                (None, None) => LogTarget::Default,
             },
             log_level: if self.verbose || self.wizard { LogLevel::Debug } else { self.log_level },
             pid_file: self.pid_file.map(|path| cwd.join(path)),
