@@ -1,5 +1,7 @@
-//! The compilers of this machine: found at the start, looked for again when a directory of the
-//! PATH changes or one of them is not what it was.
+//! The compilers of this machine, and where they are looked for.
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeSet;
 use std::env;
@@ -8,13 +10,10 @@ use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::sync::{Notify, watch};
-use tokio::task::spawn_blocking;
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::state;
 use crate::fingerprint::cache::ToolchainCache;
@@ -24,8 +23,6 @@ use crate::policy::target::normalised;
 /// Names in these directories, if there are any, are the only ones served: `distccd`'s list since
 /// 3.3, which `update-distcc-symlinks` fills.
 const MASQUERADE_DIRS: [&str; 2] = ["/usr/lib/distcc", "/usr/lib/distcc/bin"];
-/// How often directories are looked at; a look is one `stat` each.
-const LOOK_PERIOD: Duration = Duration::from_secs(60);
 /// After that long without an answer, the start goes on without the compilers still being asked.
 const START_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -56,6 +53,11 @@ impl Inventory {
         let is_usual = path.parent() == Some(Path::new("/usr/bin"))
             || path.parent() == Some(Path::new("/bin"));
         (is_bare || is_usual && is_same_file(path, &found.path)).then_some(found)
+    }
+
+    /// Are all files still those that were looked at?
+    pub(crate) fn is_unchanged(&self) -> bool {
+        self.found.iter().all(Found::unchanged)
     }
 
     /// `gcc 12.2.0, clang 14.0.6`, for people.
@@ -166,8 +168,16 @@ impl Scanner {
         (survey.n_unasked, inventory)
     }
 
+    /// The directories in which a change may be one of the compilers: those that are searched, and
+    /// those of every file and link that these rest on.
+    pub(crate) fn places(&self, inventory: &Inventory) -> BTreeSet<PathBuf> {
+        let searched = self.path_dirs.iter().chain(&self.masquerade_dirs).cloned();
+        let resting = inventory.found.iter().flat_map(|found| found.places(&self.path_dirs));
+        searched.chain(resting).collect()
+    }
+
     /// When the directories were changed.
-    fn look(&self) -> Vec<Option<SystemTime>> {
+    pub(crate) fn look(&self) -> Vec<Option<SystemTime>> {
         self.path_dirs
             .iter()
             .chain(&self.masquerade_dirs)
@@ -191,45 +201,4 @@ pub(crate) fn generation_of(found: &[Found]) -> u64 {
 fn generation_now() -> u64 {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX)
-}
-
-/// Keeps the inventory fresh as long as anybody uses it.
-pub(crate) async fn watch_compilers(
-    scanner: Scanner,
-    inventory: watch::Sender<Arc<Inventory>>,
-    rescan: Arc<Notify>,
-) {
-    let mut seen = scanner.look();
-    if !inventory.borrow().is_complete {
-        rescan.notify_one();
-    }
-    loop {
-        let asked = tokio::select! {
-            () = rescan.notified() => true,
-            () = tokio::time::sleep(LOOK_PERIOD) => false,
-            () = inventory.closed() => return,
-        };
-        let now = scanner.look();
-        if !asked && now == seen {
-            continue;
-        }
-        seen = now;
-        let scanning = scanner.clone();
-        // Asking compilers takes seconds, so it has a thread of its own.
-        let fresh = match spawn_blocking(move || scanning.scan()).await {
-            Ok(fresh) => fresh,
-            Err(error) => {
-                warn!(%error, "cannot look for compilers");
-                continue;
-            }
-        };
-        let is_new = {
-            let known = inventory.borrow();
-            known.found != fresh.found || known.cc != fresh.cc
-        };
-        if is_new {
-            info!("serving {}", fresh.summary());
-            inventory.send_replace(Arc::new(fresh));
-        }
-    }
 }

@@ -9,6 +9,7 @@ mod connection;
 mod failure;
 mod hello;
 mod inetd;
+mod installers;
 mod job;
 mod launch;
 mod listener;
@@ -16,6 +17,7 @@ mod log;
 mod observe;
 mod pid_file;
 mod program;
+mod rescan;
 mod server;
 mod shield;
 mod source;
@@ -25,6 +27,7 @@ mod state;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod watches;
 mod workspace;
 
 use std::process::ExitCode;

@@ -16,9 +16,10 @@ use tracing::error;
 
 use super::advert;
 use super::compiler::Surroundings;
-use super::compilers::{Inventory, Scanner, watch_compilers};
+use super::compilers::{Inventory, Scanner};
 use super::listener;
 use super::observe::Event;
+use super::rescan::watch_compilers;
 use super::server::{Identity, Phase, Programs, Server, reached};
 use super::workspace::Workspace;
 use crate::discovery;

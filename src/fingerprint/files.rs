@@ -14,6 +14,8 @@ use crate::base::stand_in::stand_in;
 
 /// Digests kept in memory: a machine with more compilers reads some files twice.
 const MAX_DIGESTS: usize = 512;
+/// The kernel's own limit.
+const MAX_LINKS: usize = 40;
 
 /// Which file, and which contents of it, as far as the file system tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -107,6 +109,22 @@ pub(crate) fn find_compiler(name: &OsStr, dirs: &[PathBuf]) -> Option<PathBuf> {
 pub(crate) fn masquerade(path: &Path) -> Option<&'static str> {
     let file = fs::canonicalize(path).ok()?;
     stand_in(file.file_name()?)
+}
+
+/// The directories that a path leads through, link by link, to its file.
+pub(crate) fn way(path: &Path) -> Vec<PathBuf> {
+    let mut dirs = Vec::new();
+    let mut at = path.to_owned();
+    for _ in 0..MAX_LINKS {
+        let Some(dir) = at.parent().map(Path::to_owned) else { break };
+        let target = fs::read_link(&at);
+        if !dirs.contains(&dir) {
+            dirs.push(dir.clone());
+        }
+        let Ok(target) = target else { break };
+        at = dir.join(target);
+    }
+    dirs
 }
 
 /// SHA-256 of files, each read once as long as it stays the same file.

@@ -32,6 +32,15 @@ impl Found {
     pub(crate) fn unchanged(&self) -> bool {
         self.stamps.iter().all(Stamp::holds)
     }
+
+    /// The directories of everything that it rests on: its files, and each link on the way from a
+    /// name in `path_dirs` to them.
+    pub(crate) fn places(&self, path_dirs: &[PathBuf]) -> BTreeSet<PathBuf> {
+        let named = self.offered.names.iter().map(OsStr::new);
+        let named = named.filter_map(|name| files::find_compiler(name, path_dirs));
+        let stamped = self.stamps.iter().map(|stamp| stamp.path.clone());
+        named.chain(stamped).chain([self.path.clone()]).flat_map(|path| files::way(&path)).collect()
+    }
 }
 
 /// What a search has found.
