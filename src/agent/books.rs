@@ -276,7 +276,8 @@ impl Books {
                 peer.speed.ran(transfer, protocol, &self.scene.network_names());
             }
             JobReport::HostFailed { .. } | JobReport::Refused => peer.speed.failed(protocol),
-            JobReport::WrongCompiler { .. }
+            JobReport::Declined(_)
+            | JobReport::WrongCompiler { .. }
             | JobReport::WrongMachine { .. }
             | JobReport::Abandoned => {}
         }
@@ -294,6 +295,11 @@ impl Books {
             JobReport::HostFailed { .. } if peer.is_silent() => return,
             JobReport::HostFailed { reason } => peer.broke_a_job(now, reason),
             JobReport::Refused => peer.refused(now, name),
+            JobReport::Declined(refusal) => {
+                if !peer.declines(now, name, refusal) {
+                    return;
+                }
+            }
             JobReport::WrongCompiler { found } => {
                 peer.made_wrong_object(name, format!("marked \"{found}\""));
             }

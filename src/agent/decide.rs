@@ -16,8 +16,8 @@ use crate::policy::file::Policy;
 use crate::policy::placement::{self, Load, Order};
 use crate::settings::hosts::{self, HostEntry, HostList, ListedHost};
 use crate::wire::control::{
-    AgentMessage, CompilerQuery, HostsText, LocalPlace, LocalPurpose, PlaceRequest, Placement,
-    ShowRequest, SshClient,
+    AgentMessage, CompilerQuery, GIVES_REASONS, HostsText, LocalPlace, LocalPurpose, PlaceRequest,
+    Placement, ShowRequest, SshClient,
 };
 use crate::wire::job::Protocol;
 
@@ -282,6 +282,8 @@ impl Books {
             foreign: matched.foreign,
             maker: matched.maker.clone(),
             ours: matches!(peer.state, State::Ours(_)),
+            gives_reasons: peer.has_feature(GIVES_REASONS),
+            refused_words: peer.declined.words(&matched.name).to_vec(),
             ssh: peer.route(),
             warnings: Vec::new(),
             slot,
@@ -397,7 +399,11 @@ impl Books {
         wanted: Wanted<'_>,
         policy: &Policy,
     ) -> Judgement {
-        if self.peers.get_mut(&key).is_some_and(|peer| peer.may_have_changed_its_mind(now)) {
+        if self
+            .peers
+            .get_mut(&key)
+            .is_some_and(|peer| peer.may_have_changed_its_mind(now) || peer.may_serve_again(now))
+        {
             self.ask(now, key);
         }
         let (peer, mut confirm) = (&self.peers[&key], Vec::new());

@@ -118,7 +118,7 @@ impl Pulse {
         lost
     }
 
-    fn is_proven(&self, now: Instant) -> bool {
+    pub(super) fn is_proven(&self, now: Instant) -> bool {
         self.alive_at.is_some_and(|at| now < at + self.proof_holds())
     }
 }

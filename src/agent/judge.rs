@@ -330,18 +330,18 @@ fn concluded(judgement: verdict::Judgement, offered: &[Offered]) -> Judgement {
     }
 }
 
-/// A name whose objects came from another compiler, twice, is not used again.
+/// A name whose objects came from another compiler, twice, is not used again, nor is one that the
+/// peer refuses.
 fn distrusted(peer: &Peer, judgement: Judgement) -> Judgement {
-    match &judgement {
-        Judgement::Usable(matched) => match peer.distrust(&matched.name) {
-            Some(found) => Judgement::Excluded {
-                toolchain: matched.toolchain.clone(),
-                reason: format!("its {} made objects {found}", matched.name),
-            },
-            None => judgement,
-        },
-        _ => judgement,
+    let Judgement::Usable(mut matched) = judgement else { return judgement };
+    let name = &matched.name;
+    let found = peer.distrust(name).map(|found| format!("its {name} made objects {found}"));
+    let declined = || peer.declined.compiler(name).map(|why| format!("it refuses {name}: {why}"));
+    if let Some(reason) = found.or_else(declined) {
+        return Judgement::Excluded { toolchain: matched.toolchain, reason };
     }
+    matched.reason.push_str(&peer.declined.remark(name));
+    Judgement::Usable(matched)
 }
 
 fn unusable_token(host: &ListedHost) -> Option<&'static str> {

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use super::declined::Declined;
 use super::health::Pulse;
 use super::speed::Speed;
 use super::ssh::{Reach, SshWay};
@@ -129,6 +130,7 @@ pub(super) struct Peer {
     pub(super) speed: Speed,
     wrong: HashMap<String, (u32, String)>,
     distrusted: HashSet<String>,
+    pub(super) declined: Declined,
 }
 
 impl Peer {
@@ -161,6 +163,7 @@ impl Peer {
             speed: Speed::default(),
             wrong: HashMap::new(),
             distrusted: HashSet::new(),
+            declined: Declined::default(),
         }
     }
 
@@ -400,9 +403,14 @@ impl Peer {
     pub(super) fn refused(&mut self, now: Instant, name: &str) {
         // A stock peer may have lost the name since it was asked.
         self.stock.forget(name);
+        self.set_back(now, "it refuses jobs".to_owned());
+    }
+
+    /// Job upon job comes to nothing there, for this reason.
+    pub(super) fn set_back(&mut self, now: Instant, reason: String) {
         self.refusals += 1;
         if self.refusals >= MAX_SETBACKS {
-            self.back_off(now, "it refuses jobs".to_owned());
+            self.back_off(now, reason);
         }
     }
 
@@ -464,6 +472,7 @@ impl Peer {
         self.stock.forget_all();
         self.wrong.clear();
         self.distrusted.clear();
+        self.declined = Declined::default();
     }
 }
 

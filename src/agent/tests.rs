@@ -1,5 +1,6 @@
 //! The books as a whole, driven by events with made-up time: who gets what, in which order.
 
+mod declined;
 mod farm;
 mod health;
 mod identity;

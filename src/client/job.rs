@@ -12,7 +12,8 @@ use crate::monitor::record::Phase;
 use crate::settings::hosts;
 use crate::wire::control::{JobReport, Placement, Transfer};
 use crate::wire::job::Protocol;
-use crate::wire::request::{encode_request_head, encode_source};
+use crate::wire::refusal::{Refusal, Scope};
+use crate::wire::request::{encode_request_head, encode_request_head_for_ours, encode_source};
 
 use super::compiler::Compiler;
 use super::deliver::{Writer, harmless, write_object};
@@ -25,7 +26,7 @@ use super::place::{Nowhere, Places, Wanted};
 use super::preprocess::{
     Payload, PreprocessFailure, Preprocessor, Workplace, read_preprocessed, show,
 };
-use super::remote::{Connection, HostFailure, Reply};
+use super::remote::{Connection, HostFailure, Reply, Request};
 use super::session::{Session, query, read_hosts, report_problems};
 use super::ssh;
 use super::state::LOCALHOST;
@@ -112,8 +113,9 @@ pub(super) fn distribute(
     };
     let mut avoid = Vec::new();
     let mut last_host = String::new();
+    let mut n_tried = 0;
     session.state.about(compile.source.as_os_str());
-    while avoid.len() < MAX_HOSTS {
+    while n_tried < MAX_HOSTS {
         session.state.on(LOCALHOST, 0, Phase::Blocked);
         let placement = places.remote(&wanted, &avoid).map_err(|nowhere| match nowhere {
             Nowhere::NoHost if !avoid.is_empty() => {
@@ -122,6 +124,15 @@ pub(super) fn distribute(
             _ if compile.only_ours => Failure::NoServerOfOurs,
             nowhere => Failure::Nowhere(nowhere),
         })?;
+        if let Some(word) = job.refused_word(&placement) {
+            let host = &placement.host;
+            session.log.info(format_args!("passing over {host}, which refuses {word}"));
+            places.report(JobReport::Abandoned);
+            avoid.push(placement.key);
+            last_host = placement.host;
+            continue;
+        }
+        n_tried += 1;
         match job.run_on(&placement, places) {
             Ok((reply, transfer)) => {
                 places.report(JobReport::Ran(transfer));
@@ -188,7 +199,7 @@ impl<'a> Job<'a> {
         let (reply, transfer) = connection
             .and_then(|connection| {
                 let watch = &mut places.watch(placement).telling(state);
-                connection.exchange(&request, protocol, self.stall, watch)
+                connection.exchange(&request, self.stall, watch)
             })
             .map_err(host_fails)?;
         self.check(placement, &reply)?;
@@ -256,16 +267,40 @@ impl<'a> Job<'a> {
         Preprocessor::start(command, place)
     }
 
-    fn request(&self, placement: &Placement, protocol: Protocol) -> Result<Vec<u8>, Failure> {
+    fn request(&self, placement: &Placement, protocol: Protocol) -> Result<Request, Failure> {
         let argv = self.argv(placement);
         if self.session.log.enabled(Level::Info) {
             let words: Vec<_> = argv.iter().map(|word| OsStr::from_bytes(word).into()).collect();
             let (host, words) = (&placement.host, local::shown(&words));
             self.session.log.info(format_args!("exec on {host}: {words}"));
         }
-        let mut request = encode_request_head(protocol, &argv);
-        request.extend(encode_source(protocol, self.source()).map_err(Failure::TooLong)?);
-        Ok(request)
+        let asks_reasons = placement.gives_reasons;
+        let mut bytes = match asks_reasons {
+            true => encode_request_head_for_ours(protocol, &argv),
+            false => encode_request_head(protocol, &argv),
+        };
+        bytes.extend(encode_source(protocol, self.source()).map_err(Failure::TooLong)?);
+        Ok(Request { bytes, protocol, asks_reasons })
+    }
+
+    /// A word of the command that this host has refused to others.
+    fn refused_word(&self, placement: &Placement) -> Option<String> {
+        if placement.refused_words.is_empty() {
+            return None;
+        }
+        let argv = self.argv(placement);
+        let refused = argv.iter().skip(1).find(|word| placement.refused_words.contains(word))?;
+        Some(String::from_utf8_lossy(refused).into_owned())
+    }
+
+    /// What a refusal means for other jobs. Of a word that was not sent it means nothing.
+    fn refusal(&self, placement: &Placement, refusal: &Refusal) -> Refusal {
+        match &refusal.scope {
+            Scope::Word(word) if !self.argv(placement).iter().skip(1).any(|sent| sent == word) => {
+                Refusal { scope: Scope::Job, ..refusal.clone() }
+            }
+            _ => refusal.clone(),
+        }
     }
 
     /// The command to send.
@@ -302,6 +337,7 @@ impl<'a> Job<'a> {
         self.session.log.detour(format_args!("failed to distribute {source} to {host}: {failure}"));
         match failure {
             HostFailure::Refused => JobReport::Refused,
+            HostFailure::Declined(refusal) => JobReport::Declined(self.refusal(placement, refusal)),
             failure => JobReport::HostFailed { reason: failure.to_string() },
         }
     }

@@ -229,6 +229,8 @@ impl<'a> Places<'a> {
                 foreign: false,
                 maker: Box::default(),
                 ours: false,
+                gives_reasons: false,
+                refused_words: Vec::new(),
                 ssh,
                 warnings: Vec::new(),
                 slot: host.slot.slot,

@@ -16,6 +16,7 @@ use crate::wire::control::Transfer;
 use crate::wire::error::DecodeError;
 use crate::wire::job::{Protocol, WaitStatus};
 use crate::wire::limits::Limits;
+use crate::wire::refusal::Refusal;
 use crate::wire::reply::{ReplyDecoder, ReplyHead, ReplyStep};
 
 use super::connect::connect;
@@ -59,6 +60,8 @@ pub(super) enum HostFailure {
     },
     /// It was there, closed before its first byte, and takes new connections.
     Refused,
+    /// It is one of ours and says why it does not take this job.
+    Declined(Refusal),
     /// The connection broke.
     Broken {
         /// While doing what.
@@ -84,6 +87,7 @@ impl Display for HostFailure {
             }
             Self::Unreachable { addr: None, error } => write!(f, "no address: {error}"),
             Self::Refused => f.write_str("closed the connection without an answer"),
+            Self::Declined(refusal) => write!(f, "refused: {}", refusal.reason),
             Self::Broken { during, error } => write!(f, "{during} failed: {error}"),
             Self::Gone => f.write_str("vanished while it had the job"),
             Self::Lost(reason) => write!(f, "was lost: {reason}"),
@@ -91,6 +95,17 @@ impl Display for HostFailure {
             Self::Nonsense(error) => write!(f, "cannot read the answer: {error}"),
         }
     }
+}
+
+/// What is sent to a host.
+#[derive(Debug)]
+pub(super) struct Request {
+    /// All of it.
+    pub(super) bytes: Vec<u8>,
+    /// In which it is.
+    pub(super) protocol: Protocol,
+    /// It asks for the reason of a refusal.
+    pub(super) asks_reasons: bool,
 }
 
 /// What the compiler on a host made of the job.
@@ -149,8 +164,7 @@ impl<'a> Connection<'a> {
     /// how the request went over the wire.
     pub(super) fn exchange(
         mut self,
-        request: &[u8],
-        protocol: Protocol,
+        request: &Request,
         stall: Duration,
         watch: &mut Watch<'_>,
     ) -> Result<(Reply, Transfer), HostFailure> {
@@ -163,7 +177,7 @@ impl<'a> Connection<'a> {
             Way::Ssh(channel) if is_stale => self = Self::over(channel.renewed(has_spoken)?),
             Way::Tcp { .. } | Way::Ssh(_) => {}
         }
-        let exchanged = self.talk(request, protocol, stall, watch);
+        let exchanged = self.talk(request, stall, watch);
         match (&mut self.way, exchanged) {
             (Way::Tcp { stream, .. }, Err(failure @ HostFailure::Lost(_))) => {
                 // What is still in the kernel's hands is not to reach whoever has that address next.
@@ -179,20 +193,27 @@ impl<'a> Connection<'a> {
 
     fn talk(
         &self,
-        request: &[u8],
-        protocol: Protocol,
+        request: &Request,
         stall: Duration,
         watch: &mut Watch<'_>,
     ) -> Result<(Reply, Transfer), HostFailure> {
+        let Request { bytes, protocol, asks_reasons } = request;
         let mut talk = Talk { way: &self.way, stall, watch };
-        let sent = talk.send(request)?;
+        let sent = talk.send(bytes)?;
         talk.watch.enter(Phase::Compile);
-        let mut decoder = ReplyDecoder::new(protocol, Limits::default());
+        let limits = Limits::default();
+        let mut decoder = match asks_reasons {
+            true => ReplyDecoder::of_ours(*protocol, limits),
+            false => ReplyDecoder::new(*protocol, limits),
+        };
         match talk.read_reply(&mut decoder) {
             // A server may refuse without reading all of the request; what it answered counts.
-            Ok(reply) => Ok((reply, self.transfer(request.len()))),
+            Ok(reply) => Ok((reply, self.transfer(bytes.len()))),
             Err(failure) => Err(match (failure, sent) {
                 (HostFailure::Nonsense(DecodeError::NoBytes), _) => self.refused_or_gone(),
+                (HostFailure::Nonsense(DecodeError::Refused(refusal)), _) => {
+                    HostFailure::Declined(refusal)
+                }
                 (HostFailure::Nonsense(DecodeError::Truncated { .. }), _) => HostFailure::Gone,
                 (HostFailure::Broken { .. }, Sent::Part(error)) => {
                     HostFailure::Broken { during: SENDING, error }
@@ -276,7 +297,10 @@ impl Talk<'_, '_> {
         let mut rest = request;
         while !rest.is_empty() {
             // Before the first byte too: the place may have been lost while the source was made.
-            self.wait(PollFlags::POLLOUT, SENDING)?;
+            if self.wait(&[PollFlags::POLLOUT, PollFlags::POLLIN], SENDING)?[1] {
+                // No server answers what it has not read, but by refusing it or by going away.
+                return Ok(Sent::Part(io::ErrorKind::BrokenPipe.into()));
+            }
             match self.way.write(rest) {
                 Ok(n_written) => rest = &rest[n_written..],
                 Err(error) if is_passing(&error) => {}
@@ -292,7 +316,7 @@ impl Talk<'_, '_> {
         let mut object = Vec::new();
         let mut buffer = vec![0; READ_SIZE];
         loop {
-            self.wait(PollFlags::POLLIN, WAITING)?;
+            self.wait(&[PollFlags::POLLIN], WAITING)?;
             let n_read = match self.way.read(&mut buffer) {
                 Ok(n_read) => n_read,
                 Err(error) if is_passing(&error) => continue,
@@ -324,12 +348,18 @@ impl Talk<'_, '_> {
         }
     }
 
-    fn wait(&mut self, wanted: PollFlags, during: &'static str) -> Result<(), HostFailure> {
+    /// Waits for one of these, and tells which are there.
+    fn wait(
+        &mut self,
+        wanted: &[PollFlags],
+        during: &'static str,
+    ) -> Result<Vec<bool>, HostFailure> {
+        let sockets: Vec<_> = wanted.iter().map(|wanted| (self.way.fd(), *wanted)).collect();
         let mut left = self.stall;
         loop {
             let patience = left.min(CHECK_EVERY);
-            let error = match self.watch.wait(&[(self.way.fd(), wanted)], patience) {
-                Ok(_) => return Ok(()),
+            let error = match self.watch.wait(&sockets, patience) {
+                Ok(ready) => return Ok(ready),
                 Err(Interruption::Recalled(reason)) => return Err(HostFailure::Lost(reason)),
                 Err(Interruption::Late) if left > patience => {
                     left -= patience;
@@ -372,11 +402,16 @@ mod tests {
     use std::thread;
 
     use crate::wire::control::{AgentMessage, frame};
+    use crate::wire::refusal::{Scope, encode_refusal};
 
     use super::super::agent_link::AgentLink;
     use super::*;
 
     const STALL: Duration = Duration::from_secs(60);
+
+    fn plain(bytes: Vec<u8>) -> Request {
+        Request { bytes, protocol: Protocol::Plain, asks_reasons: false }
+    }
 
     /// A server for one connection, which then listens on if `lives`.
     fn exchange_with(
@@ -393,7 +428,7 @@ mod tests {
         });
         let watch = &mut Watch::alone();
         let connection = Connection::open(&[addr], STALL, watch).unwrap();
-        let done = connection.exchange(b"request", Protocol::Plain, STALL, watch);
+        let done = connection.exchange(&plain(b"request".to_vec()), STALL, watch);
         drop(server.join().unwrap());
         done.map(|(reply, transfer)| {
             assert_eq!(transfer, Transfer { addr: Some(addr), ..Transfer::default() });
@@ -433,6 +468,29 @@ mod tests {
     }
 
     #[test]
+    fn a_reason_is_read_although_the_request_is_not() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let addr = listener.local_addr().unwrap();
+        let refusal = Refusal::new(Scope::Machine, "it is full");
+        let says = encode_refusal(&refusal);
+        let server = thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.read_exact(&mut [0; 100]).unwrap();
+            stream.write_all(&says).unwrap();
+            // Bytes that nobody reads turn this close into a reset.
+        });
+        let watch = &mut Watch::alone();
+        let connection = Connection::open(&[addr], STALL, watch).unwrap();
+        let request = Request { asks_reasons: true, ..plain(vec![0; 32 << 20]) };
+        let ended = connection.exchange(&request, STALL, watch);
+        server.join().unwrap();
+        assert!(
+            matches!(&ended, Err(HostFailure::Declined(said)) if *said == refusal),
+            "{ended:?}"
+        );
+    }
+
+    #[test]
     fn nonsense_is_named() {
         let reply = exchange_with(true, |stream| answer(stream, b"HTTP/1.0 200 OK\r\n\r\n"));
         assert!(matches!(reply, Err(HostFailure::Nonsense(_))), "{reply:?}");
@@ -445,9 +503,9 @@ mod tests {
         let addr = listener.local_addr().unwrap();
         let watch = &mut Watch::alone();
         let connection = Connection::open(&[addr], STALL, watch).unwrap();
-        let request = vec![0; 32 << 20];
+        let request = plain(vec![0; 32 << 20]);
         let stall = Duration::from_millis(20);
-        let failure = connection.exchange(&request, Protocol::Plain, stall, watch).unwrap_err();
+        let failure = connection.exchange(&request, stall, watch).unwrap_err();
         assert_eq!(failure.to_string(), "sending failed: timed out");
     }
 
@@ -471,8 +529,8 @@ mod tests {
             (host, agents)
         });
         let watch = &mut Watch::with_agent(&mut link, 7);
-        let request = vec![0; 32 << 20];
-        let ended = connection.exchange(&request, Protocol::Plain, STALL, watch);
+        let request = plain(vec![0; 32 << 20]);
+        let ended = connection.exchange(&request, STALL, watch);
         assert_eq!(ended.unwrap_err().to_string(), "was lost: it does not answer");
         let (mut host, _agents) = recaller.join().unwrap();
         let read = host.read_to_end(&mut Vec::new()).map_err(|error| error.kind());
@@ -490,7 +548,7 @@ mod tests {
         // As while the preprocessor runs.
         agents.write_all(&recall()).unwrap();
         let watch = &mut Watch::with_agent(&mut link, 7);
-        let ended = connection.exchange(b"request", Protocol::Plain, STALL, watch);
+        let ended = connection.exchange(&plain(b"request".to_vec()), STALL, watch);
         assert!(matches!(ended, Err(HostFailure::Lost(_))), "{ended:?}");
         let mut got = Vec::new();
         // Cut off, it gets an error after all that has arrived.

@@ -47,4 +47,4 @@ pub(crate) use rewrite::{preprocess_argv, server_argv, syntax_argv};
 pub(crate) use scan::{Compile, Kind, Plan, scan};
 pub(crate) use several::{Single, is_assembler};
 pub(crate) use sources::{Driver, Language, preprocessed_suffix};
-pub(crate) use vet::{Admitted, vet};
+pub(crate) use vet::{Admitted, Refusal, vet};

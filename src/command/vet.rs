@@ -95,6 +95,27 @@ pub(crate) enum Refusal {
     Language(String),
 }
 
+impl Refusal {
+    /// The word for which every command that holds it is refused, if that is the reason.
+    pub(crate) fn word(&self) -> Option<&[u8]> {
+        match self {
+            Self::UnknownOption(word)
+            | Self::Option { option: word, .. }
+            | Self::UnsafeValue(word)
+            | Self::ResponseFile(word) => Some(word.as_bytes()),
+            Self::Empty
+            | Self::CompilerName(_)
+            | Self::NulByte { .. }
+            | Self::MissingValue(_)
+            | Self::Sources { .. }
+            | Self::Outputs { .. }
+            | Self::NoMode
+            | Self::NotASource(_)
+            | Self::Language(_) => None,
+        }
+    }
+}
+
 impl Display for Refusal {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {

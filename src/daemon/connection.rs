@@ -100,6 +100,9 @@ pub(crate) struct Connection {
     /// How much of the buffer's front has been decoded.
     n_used: usize,
     n_extra: usize,
+    has_answered: bool,
+    /// Some of the request was not waited for.
+    is_cut_short: bool,
 }
 
 impl Connection {
@@ -111,6 +114,8 @@ impl Connection {
             buffer: Vec::with_capacity(BUFFER_LEN),
             n_used: 0,
             n_extra: 0,
+            has_answered: false,
+            is_cut_short: false,
         }
     }
 
@@ -209,6 +214,7 @@ impl Connection {
 
     /// Sends all of `bytes`.
     pub(crate) async fn send(&mut self, mut bytes: &[u8]) -> Result<(), ConnectionError> {
+        self.has_answered = true;
         while !bytes.is_empty() {
             let sent: Result<io::Result<usize>, Elapsed> =
                 timeout(PROGRESS_DEADLINE, self.stream.write(bytes)).await;
@@ -221,11 +227,19 @@ impl Connection {
         Ok(())
     }
 
+    /// Says that there will be no answer, to a client that understands it. The rest of its request
+    /// is still to come, and must not keep it from reading that.
+    pub(crate) async fn refuse(&mut self, refusal: &[u8]) {
+        if self.decoder.asks_reasons() && !self.has_answered {
+            self.is_cut_short = self.send(refusal).await.is_ok();
+        }
+    }
+
     /// Ends the connection so that the answer arrives: TCP would be reset by closing while unread
     /// bytes are waiting.
     pub(crate) async fn finish(mut self) {
         let _ = self.stream.shutdown().await;
-        if self.has_extra() && self.stream.loses_answers() {
+        if (self.has_extra() || self.is_cut_short) && self.stream.loses_answers() {
             let _ = timeout(LINGER, self.departure()).await;
         }
     }

@@ -2,7 +2,7 @@
 
 use super::compilers::Inventory;
 use super::server::{Identity, Programs};
-use crate::wire::control::{ANY_PROGRAM, HelloReply};
+use crate::wire::control::{ANY_PROGRAM, GIVES_REASONS, HelloReply};
 
 /// What may be used with us without asking; also the TXT key `feat`.
 pub(crate) const FEATURES: [&str; 2] = ["lzo", "hello"];
@@ -10,6 +10,7 @@ pub(crate) const FEATURES: [&str; 2] = ["lzo", "hello"];
 /// Who we are and what we offer now.
 pub(crate) fn reply(identity: &Identity, programs: Programs, inventory: &Inventory) -> HelloReply {
     let mut features = FEATURES.map(str::to_owned).to_vec();
+    features.push(GIVES_REASONS.to_owned());
     if programs != Programs::Compilers {
         features.push(ANY_PROGRAM.to_owned());
     }

@@ -17,24 +17,61 @@ use super::server::{Phase, Server, reached};
 use super::shield::Shield;
 use super::source::{PACKED_FILE, look_at, receive, source_name, unpack};
 use super::workspace::JobDir;
-use crate::command::{Admitted, Kind, vet};
+use crate::command::{self, Admitted, Kind, vet};
 use crate::wire::error::DecodeError;
 use crate::wire::hello::encode_hello_reply;
 use crate::wire::job::Protocol;
+use crate::wire::refusal::{Refusal, Scope, encode_refusal};
 use crate::wire::request::RequestHead;
 use crate::wire::token::DOTI;
 
 /// Why a job ended without an answer from the compiler.
 pub(super) enum JobError {
-    /// The client's fault, or simply nothing for us; the connection is closed without a byte, as
-    /// the original does it.
+    /// The client's fault, or simply nothing for us. The connection is closed without a byte, as
+    /// the original does it, but that a client of ours gets to know the reason of every refusal.
     Refused(String),
+    /// Its command is not one that runs here.
+    Command(command::Refusal),
+    /// Its compiler is not served, or not at this moment.
+    Compiler(String),
+    /// No job is taken at this moment.
+    Unavailable(String),
     /// Nobody is there to answer.
     ClientGone,
     /// A connection that sent nothing.
     Nothing,
     /// Our own fault.
     Failed(String),
+}
+
+impl JobError {
+    /// What a client of ours is told; none where nobody listens.
+    fn refusal(&self) -> Option<Refusal> {
+        Some(match self {
+            Self::Refused(reason) => Refusal::new(Scope::Job, reason),
+            Self::Command(refusal) => {
+                let scope = refusal.word().map_or(Scope::Job, |word| Scope::Word(word.into()));
+                Refusal::new(scope, &refusal.to_string())
+            }
+            Self::Compiler(reason) => Refusal::new(Scope::Compiler, reason),
+            Self::Unavailable(reason) => Refusal::new(Scope::Machine, reason),
+            Self::Failed(reason) => Refusal::new(Scope::Fault, reason),
+            Self::ClientGone | Self::Nothing => return None,
+        })
+    }
+
+    /// What the log says of it.
+    fn result(self) -> Option<JobResult> {
+        match self {
+            Self::Refused(reason) | Self::Compiler(reason) | Self::Unavailable(reason) => {
+                Some(JobResult::Refused(reason))
+            }
+            Self::Command(refusal) => Some(JobResult::Refused(refusal.to_string())),
+            Self::ClientGone => Some(JobResult::ClientGone),
+            Self::Nothing => None,
+            Self::Failed(reason) => Some(JobResult::Failed(reason)),
+        }
+    }
 }
 
 impl From<AnswerError> for JobError {
@@ -67,11 +104,13 @@ pub(crate) async fn serve(stream: impl Stream + 'static, client: SocketAddr, ser
     let begun = Instant::now();
     let mut connection = Connection::new(stream, server.limits);
     let result = match converse(&mut connection, client, server).await {
-        Ok(None) | Err(JobError::Nothing) => None,
-        Ok(Some(result)) => Some(result),
-        Err(JobError::ClientGone) => Some(JobResult::ClientGone),
-        Err(JobError::Refused(reason)) => Some(JobResult::Refused(reason)),
-        Err(JobError::Failed(reason)) => Some(JobResult::Failed(reason)),
+        Ok(result) => result,
+        Err(error) => {
+            if let Some(refusal) = error.refusal() {
+                connection.refuse(&encode_refusal(&refusal)).await;
+            }
+            error.result()
+        }
     };
     match result {
         Some(result) => {
@@ -92,7 +131,7 @@ async fn converse(
     let ready = tokio::select! {
         ready = prepare(connection, client, server) => ready?,
         // The client goes elsewhere sooner than we would have a compiler for it.
-        () = draining => return Err(JobError::Refused("this server is ending".to_owned())),
+        () = draining => return Err(JobError::Unavailable("this server is ending".to_owned())),
     };
     let Some(ready) = ready else {
         server.tell(Event::Greeted(client)).await;
@@ -126,7 +165,7 @@ async fn prepare(
             return Ok(None);
         }
     };
-    let admitted = vet(&argv).map_err(|refusal| JobError::Refused(refusal.to_string()))?;
+    let admitted = vet(&argv).map_err(JobError::Command)?;
     let program = choose_program(&admitted.compiler, server)?;
     let dir = server.workspace.job_dir().map_err(|error| {
         JobError::Failed(format!("cannot make a directory for the job: {error}"))
@@ -142,7 +181,7 @@ async fn prepare(
         slot = server.slots.clone().acquire_owned() => slot,
         () = connection.departure() => return Err(JobError::ClientGone),
     };
-    let slot = slot.map_err(|_| JobError::Refused("this server is ending".to_owned()))?;
+    let slot = slot.map_err(|_| JobError::Unavailable("this server is ending".to_owned()))?;
     let name = JobName {
         client,
         compiler: String::from_utf8_lossy(&admitted.compiler).into_owned(),

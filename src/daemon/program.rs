@@ -27,12 +27,12 @@ pub(super) fn choose_program(name: &[u8], server: &Server) -> Result<Program, Jo
         }
         (Programs::Compilers, Some(found)) => found,
         (Programs::Compilers, None) => {
-            return Err(JobError::Refused(format!("no compiler '{shown}' is served")));
+            return Err(JobError::Compiler(format!("no compiler '{shown}' is served")));
         }
     };
     if !found.unchanged() {
         server.rescan.notify_one();
-        return Err(JobError::Refused(format!("'{shown}' has changed and is looked at anew")));
+        return Err(JobError::Compiler(format!("'{shown}' has changed and is looked at anew")));
     }
     let shield = Shield::against(&found.offered.toolchain);
     Ok(Program { path: found.path.clone(), shield })

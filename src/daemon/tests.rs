@@ -1,5 +1,7 @@
 //! A daemon in this process, from accept to answer.
 
+mod reasons;
+
 use std::fs;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::Path;
@@ -103,7 +105,7 @@ async fn a_hello_is_answered_with_the_inventory() {
     let mut decoder = HelloDecoder::new();
     let reply = decoder.feed(&mut &answer[..]).unwrap().unwrap();
     assert_eq!((reply.id, reply.cores, reply.jobs), (7, 2, 4));
-    assert_eq!(reply.features, ["lzo", "hello"]);
+    assert_eq!(reply.features, ["lzo", "hello", "reasons"]);
     assert!(reply.compilers.iter().any(|compiler| compiler.names.iter().any(|n| n == "gcc")));
     assert!(matches!(daemon.event().await, Event::Greeted(_)));
     assert_eq!(HELLO_VERSION, 0xC1);

@@ -11,7 +11,6 @@ pub(crate) mod advertise;
 pub(crate) mod browse;
 pub(crate) mod cluster;
 mod error;
-mod escape;
 pub(crate) mod heard;
 mod instances;
 pub(crate) mod interfaces;
@@ -19,8 +18,8 @@ pub(crate) mod networks;
 mod routes;
 pub(crate) mod txt;
 
+pub(crate) use crate::base::escape::escape;
 pub(crate) use error::Error;
-pub(crate) use escape::escape;
 
 /// The service type of distcc 3.4, as the mDNS library wants it.
 const SERVICE_TYPE: &str = "_distcc._tcp.local.";

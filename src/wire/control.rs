@@ -16,16 +16,23 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::codec::MAX_MESSAGE;
+use super::refusal::Refusal;
 use super::scoped;
 
 /// The protocol version in `DIST` that asks for a hello.
 pub(crate) const HELLO_VERSION: u32 = 0xC1;
+/// Added to the version of a job's protocol in `DIST`, it asks for the reason of a refusal
+/// (`wire::refusal`): 0xC2 is protocol 1, 0xC3 protocol 2. Answers are the same. Only servers with
+/// the feature [`GIVES_REASONS`] are asked so.
+pub(crate) const ASKS_REASONS: u32 = 0xC1;
 /// The largest encoded [`HelloReply`] that is read.
 pub(crate) const MAX_HELLO: usize = 1 << 20;
 /// The feature of a server that runs more programs than those it names (`--enable-tcp-insecure`).
 pub(crate) const ANY_PROGRAM: &str = "any";
+/// The feature of a server that says why it refuses a job to whoever asks with [`ASKS_REASONS`].
+pub(crate) const GIVES_REASONS: &str = "reasons";
 /// Version of the client-agent messages; changed whenever one of them changes.
-pub(crate) const AGENT_PROTOCOL: u16 = 3;
+pub(crate) const AGENT_PROTOCOL: u16 = 4;
 
 /// What a server of ours says of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -202,6 +209,8 @@ pub(crate) enum JobReport {
     },
     /// The host closed before its first byte: it refuses this job (option, name or client).
     Refused,
+    /// The host is one of ours and says why it does not take this job.
+    Declined(Refusal),
     /// The object came from another compiler than the one that was promised.
     WrongCompiler {
         /// The `.comment` strings found.
@@ -293,6 +302,11 @@ pub(crate) struct Placement {
     pub(crate) maker: Box<str>,
     /// The daemon there is one of ours; false for a stock one and where that is not known.
     pub(crate) ours: bool,
+    /// The daemon there says why it refuses a job.
+    pub(crate) gives_reasons: bool,
+    /// Words that it has refused in commands for this compiler: a job with one of them is not for
+    /// this host.
+    pub(crate) refused_words: Vec<Vec<u8>>,
     /// The way there if it is not TCP; `addrs` is empty then.
     pub(crate) ssh: Option<SshRoute>,
     /// As in [`LocalPlace::warnings`].

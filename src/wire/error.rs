@@ -4,6 +4,7 @@ use std::fmt::{self, Display, Formatter};
 
 use super::codec::CodecError;
 use super::lzo::LzoError;
+use super::refusal::Refusal;
 use super::token::Name;
 
 /// Why what a peer sent cannot be read. `Display` fits after "cannot read the request: ".
@@ -12,6 +13,8 @@ pub(crate) enum DecodeError {
     /// The connection ended before its first byte: a port scan, a reachability check, or, to a
     /// client, a stock server's way of refusing.
     NoBytes,
+    /// The peer is one of ours and says why there is no answer.
+    Refused(Refusal),
     /// The connection ended inside the message.
     Truncated {
         /// The token that was awaited, or whose body was.
@@ -71,6 +74,8 @@ pub(crate) enum DecodeError {
         /// Why.
         error: LzoError,
     },
+    /// The refusal is not a value of ours.
+    Refusal(CodecError),
     /// The hello answer is not a value of ours.
     Hello(CodecError),
 }
@@ -78,6 +83,7 @@ pub(crate) enum DecodeError {
 impl Display for DecodeError {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Refused(refusal) => write!(f, "refused: {}", refusal.reason),
             Self::NoBytes => f.write_str("closed without a byte"),
             Self::Truncated { within } => {
                 write!(f, "ended early, in {}", within.escape_ascii())
@@ -105,6 +111,7 @@ impl Display for DecodeError {
             Self::Lzo { what, error } => {
                 write!(f, "cannot expand {}: {error}", what.escape_ascii())
             }
+            Self::Refusal(error) => write!(f, "cannot read the refusal: {error}"),
             Self::Hello(error) => write!(f, "cannot read the hello: {error}"),
         }
     }

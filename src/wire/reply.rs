@@ -7,7 +7,8 @@ use super::error::{DecodeError, TooLong};
 use super::job::{Protocol, WaitStatus};
 use super::limits::{Limits, MAX_OBJECT, MAX_STDERR};
 use super::lzo;
-use super::token::{DONE, DOTO, Name, SERR, SOUT, STAT, Token, TokenReader};
+use super::refusal::{self, MAX_REFUSAL};
+use super::token::{DONE, DOTO, NOPE, Name, SERR, SOUT, STAT, Token, TokenReader};
 
 /// How a compile ended, before its object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,11 +73,14 @@ pub(crate) struct ReplyDecoder {
     token: TokenReader,
     state: State,
     head: ReplyHead,
+    /// A refusal may come with its reason, because it was asked for.
+    may_be_reasoned: bool,
 }
 
 #[derive(Debug)]
 enum State {
     Version,
+    Refusal(Collector),
     Status,
     Header(Text),
     Body(Text, Collector),
@@ -120,7 +124,13 @@ impl ReplyDecoder {
             token: TokenReader::default(),
             state: State::Version,
             head: ReplyHead { status: WaitStatus::SUCCESS, stderr: Vec::new(), stdout: Vec::new() },
+            may_be_reasoned: false,
         }
+    }
+
+    /// Awaits the answer to a request that asks for reasons.
+    pub(crate) fn of_ours(protocol: Protocol, limits: Limits) -> Self {
+        Self { may_be_reasoned: true, ..Self::new(protocol, limits) }
     }
 
     /// Takes from the front of `input` and returns the next step; to be called again with the
@@ -138,6 +148,7 @@ impl ReplyDecoder {
             State::Failed(error) => return Err(error.clone()),
             State::Version if self.token.is_untouched() => return Err(DecodeError::NoBytes),
             State::Version => DONE,
+            State::Refusal(_) => NOPE,
             State::Status => STAT,
             State::Header(text) | State::Body(text, _) => text.name(),
             State::ObjectHeader
@@ -152,12 +163,22 @@ impl ReplyDecoder {
         loop {
             match &mut self.state {
                 State::Version => {
-                    let Some(answered) = self.token.feed(input, DONE)? else { break };
-                    let asked = self.protocol.version();
+                    let other = if self.may_be_reasoned { NOPE } else { DONE };
+                    let Some(token) = self.token.feed_either(input, DONE, other)? else { break };
+                    if token.name == NOPE {
+                        let len = check(NOPE, token.value, MAX_REFUSAL)?;
+                        self.state = State::Refusal(Collector::new(len));
+                        continue;
+                    }
+                    let (asked, answered) = (self.protocol.version(), token.value);
                     if answered != asked {
                         return Err(DecodeError::OtherVersion { asked, answered });
                     }
                     self.state = State::Status;
+                }
+                State::Refusal(collector) => {
+                    let Some(body) = collector.feed(input) else { break };
+                    return Err(DecodeError::Refused(refusal::decode(&body)?));
                 }
                 State::Status => {
                     let Some(status) = self.token.feed(input, STAT)? else { break };
@@ -344,6 +365,25 @@ mod tests {
         assert_eq!(decoder.feed(&mut input), Ok(ReplyStep::Object(Cow::Borrowed(b"EL"))));
         assert_eq!(decoder.feed(&mut input), Ok(ReplyStep::NeedMore));
         assert_eq!(decoder.eof(), Err(DecodeError::Truncated { within: DOTO }));
+    }
+
+    #[test]
+    fn a_refusal_is_read_by_those_alone_who_asked_for_it() {
+        let no = refusal::Refusal::new(refusal::Scope::Compiler, "it is not served");
+        let bytes = refusal::encode_refusal(&no);
+        for len in 1..bytes.len() {
+            let mut decoder = ReplyDecoder::of_ours(Protocol::Lzo, SMALL);
+            assert_eq!(decoder.feed(&mut &bytes[..len]), Ok(ReplyStep::NeedMore));
+            assert!(decoder.eof().is_err());
+            let step = decoder.feed(&mut &bytes[len..]);
+            assert_eq!(step, Err(DecodeError::Refused(no.clone())));
+        }
+        let error = DecodeError::UnexpectedToken { expected: DONE, found: NOPE };
+        assert_eq!(refused(&bytes), error);
+        let (len, limit) = (MAX_REFUSAL as u64 + 1, MAX_REFUSAL as u64);
+        let mut decoder = ReplyDecoder::of_ours(Protocol::Plain, SMALL);
+        let error = DecodeError::TooLarge { what: NOPE, len, limit };
+        assert_eq!(decoder.feed(&mut &b"NOPE00001001"[..]), Err(error));
     }
 
     #[test]

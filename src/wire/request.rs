@@ -1,7 +1,7 @@
 //! The request, `DIST ARGC ARGV... DOTI`, and the hello, which is a `DIST` alone.
 
 use super::body::{self, Collector, check};
-use super::control::HELLO_VERSION;
+use super::control::{ASKS_REASONS, HELLO_VERSION};
 use super::error::{DecodeError, TooLong};
 use super::job::Protocol;
 use super::limits::Limits;
@@ -11,9 +11,18 @@ use super::token::{ARGC, ARGV, DIST, DOTI, Name, TOKEN_LEN, Token, TokenReader};
 /// The request up to the source: `DIST ARGC ARGV...`. `argv[0]` is the compiler. [`encode_source`]
 /// or a `DOTI` header and a file follow.
 pub(crate) fn encode_request_head(protocol: Protocol, argv: &[Vec<u8>]) -> Vec<u8> {
+    encode_head(protocol.version(), argv)
+}
+
+/// The same for a server that gives reasons.
+pub(crate) fn encode_request_head_for_ours(protocol: Protocol, argv: &[Vec<u8>]) -> Vec<u8> {
+    encode_head(ASKS_REASONS + protocol.version(), argv)
+}
+
+fn encode_head(version: u32, argv: &[Vec<u8>]) -> Vec<u8> {
     let strings: usize = argv.iter().map(Vec::len).sum();
     let mut head = Vec::with_capacity(TOKEN_LEN * (2 + argv.len()) + strings);
-    push(&mut head, DIST, protocol.version());
+    push(&mut head, DIST, version);
     push(&mut head, ARGC, length(argv.len()));
     for argument in argv {
         push(&mut head, ARGV, length(argument.len()));
@@ -73,6 +82,7 @@ pub(crate) struct RequestDecoder {
     limits: Limits,
     token: TokenReader,
     state: State,
+    asks_reasons: bool,
 }
 
 #[derive(Debug)]
@@ -100,7 +110,12 @@ struct Arguments {
 impl RequestDecoder {
     /// Awaits the first byte.
     pub(crate) fn new(limits: Limits) -> Self {
-        Self { limits, token: TokenReader::default(), state: State::Version }
+        Self { limits, token: TokenReader::default(), state: State::Version, asks_reasons: false }
+    }
+
+    /// Does the peer understand a reason for a refusal? Not before it has said so.
+    pub(crate) const fn asks_reasons(&self) -> bool {
+        self.asks_reasons
     }
 
     /// Takes from the front of `input` and returns the next step; to be called again with the
@@ -136,7 +151,12 @@ impl RequestDecoder {
                         self.state = State::Done;
                         return Ok(RequestStep::Hello);
                     }
-                    self.state = State::Argc(Protocol::from_version(version)?);
+                    let of_ours = version
+                        .checked_sub(ASKS_REASONS)
+                        .and_then(|version| Protocol::from_version(version).ok());
+                    self.asks_reasons = of_ours.is_some();
+                    let protocol = of_ours.map_or_else(|| Protocol::from_version(version), Ok)?;
+                    self.state = State::Argc(protocol);
                 }
                 State::Argc(protocol) => {
                     let Some(argc) = self.token.feed(input, ARGC)? else { break };
@@ -319,8 +339,25 @@ mod tests {
     }
 
     #[test]
+    fn who_asks_for_reasons_is_known_from_the_version_on() {
+        for protocol in [Protocol::Plain, Protocol::Lzo] {
+            for (asks, head) in [
+                (false, encode_request_head(protocol, &[b"gcc".to_vec()])),
+                (true, encode_request_head_for_ours(protocol, &[b"gcc".to_vec()])),
+            ] {
+                let mut decoder = RequestDecoder::new(SMALL);
+                assert_eq!(decoder.feed(&mut &head[..12]), Ok(RequestStep::NeedMore));
+                assert_eq!(decoder.asks_reasons(), asks);
+                let read = decoder.feed(&mut &head[12..]);
+                let argv = vec![b"gcc".to_vec()];
+                assert_eq!(read, Ok(RequestStep::Head(RequestHead { protocol, argv })));
+            }
+        }
+    }
+
+    #[test]
     fn other_versions_are_refused_by_number() {
-        for version in [0, 3, 4, 0xc0, u32::MAX] {
+        for version in [0, 3, 4, 0xc0, 0xc4, u32::MAX] {
             let bytes = Token { name: DIST, value: version }.encode();
             assert_eq!(refused(&bytes), DecodeError::UnsupportedVersion { version });
         }

@@ -81,6 +81,8 @@ mod tests {
             foreign: false,
             maker: "gcc 12.2.0".into(),
             ours: true,
+            gives_reasons: false,
+            refused_words: Vec::new(),
             ssh: None,
             warnings: Vec::new(),
             slot: 0,

@@ -31,6 +31,9 @@ pub(crate) const DOTO: Name = *b"DOTO";
 /// Our own: the encoded hello.
 pub(crate) const HELO: Name = *b"HELO";
 
+/// Our own: a refusal with its reason.
+pub(crate) const NOPE: Name = *b"NOPE";
+
 /// A name and its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Token {
@@ -83,19 +86,29 @@ impl TokenReader {
         input: &mut &[u8],
         expected: Name,
     ) -> Result<Option<u32>, DecodeError> {
+        Ok(self.feed_either(input, expected, expected)?.map(|token| token.value))
+    }
+
+    /// The same where another token may stand instead.
+    pub(super) fn feed_either(
+        &mut self,
+        input: &mut &[u8],
+        expected: Name,
+        other: Name,
+    ) -> Result<Option<Token>, DecodeError> {
         let wanted = (TOKEN_LEN - self.filled).min(input.len());
         let (taken, rest) = input.split_at(wanted);
         self.bytes[self.filled..self.filled + wanted].copy_from_slice(taken);
         self.filled += wanted;
         *input = rest;
         if let Some(found) = self.bytes[..self.filled].first_chunk::<4>()
-            && *found != expected
+            && ![expected, other].contains(found)
         {
             return Err(DecodeError::UnexpectedToken { expected, found: *found });
         }
         let Some((token, _)) = decode(&self.bytes[..self.filled])? else { return Ok(None) };
         self.filled = 0;
-        Ok(Some(token.value))
+        Ok(Some(token))
     }
 
     /// Of the token that comes next, not a byte is there.
