@@ -1,5 +1,7 @@
 //! A daemon in this process, from accept to answer.
 
+mod limits;
+
 use std::fs;
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::Path;
