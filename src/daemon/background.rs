@@ -25,16 +25,12 @@ use super::server::{Identity, Phase, Programs, reached};
 use super::start::{self, Config, DRAIN, RunError};
 use super::workspace::Workspace;
 use crate::policy::access::AccessList;
-use crate::settings::daemon::LogLevel;
+use crate::settings::daemon::{LogLevel, ServerLimits};
 use crate::sys::process::{Detached, StartReport, Starter, detach};
 use crate::sys::supervisor::Notifier;
-use crate::wire::limits::Limits;
 
 /// Threads that serve connections; compilers have processes of their own.
 const MAX_WORKERS: usize = 4;
-/// Most connections open at once. Each needs about six descriptors while its job runs, which the
-/// limit that we raise at the start allows everywhere; the rest waits in the kernel.
-const MAX_CONNECTIONS: usize = 512;
 /// For how long the end waits for threads that ask compilers who they are.
 const LAST_THREADS: Duration = Duration::from_secs(1);
 
@@ -50,6 +46,7 @@ pub(super) struct Ready {
     pub(super) programs: Programs,
     pub(super) scanner: Scanner,
     pub(super) surroundings: Surroundings,
+    pub(super) limits: ServerLimits,
     pub(super) temp_dir: PathBuf,
     pub(super) log: Arc<LogSink>,
     pub(super) pid_file: Option<PidFile>,
@@ -162,12 +159,11 @@ fn live(ready: Ready, announce: impl FnOnce(String)) -> Result<(), Failure> {
             identity: ready.identity,
             access: ready.access,
             programs: ready.programs,
-            max_connections: MAX_CONNECTIONS,
             inventory,
             scanner: ready.scanner,
             surroundings: ready.surroundings,
             workspace,
-            limits: Limits::default(),
+            limits: ready.limits,
             events,
             advertiser,
         };

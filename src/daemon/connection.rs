@@ -11,20 +11,11 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{error::Elapsed, timeout};
 
+use crate::settings::daemon::ServerLimits;
 use crate::wire::error::DecodeError;
 use crate::wire::limits::Limits;
 use crate::wire::request::{RequestDecoder, RequestHead, RequestStep};
 
-/// From the connection to the complete command line.
-const HEAD_DEADLINE: Duration = Duration::from_secs(10);
-/// From the command line to the source's first byte: stock clients connect while their
-/// preprocessor still runs.
-const FIRST_BYTE_DEADLINE: Duration = Duration::from_secs(60);
-/// Without any byte of the source, or any byte of the answer taken.
-const PROGRESS_DEADLINE: Duration = Duration::from_secs(30);
-/// From the command line to the source's last byte: who sends a byte now and then holds a
-/// connection and a directory no longer.
-const SOURCE_DEADLINE: Duration = Duration::from_secs(600);
 /// How much is read at once.
 const BUFFER_LEN: usize = 64 << 10;
 /// Bytes behind a request that are read and thrown away; who sends more is cut off.
@@ -96,6 +87,7 @@ impl Stream for TcpStream {
 pub(crate) struct Connection {
     stream: Box<dyn Stream>,
     decoder: RequestDecoder,
+    limits: ServerLimits,
     buffer: Vec<u8>,
     /// How much of the buffer's front has been decoded.
     n_used: usize,
@@ -107,10 +99,11 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// Nothing has been read yet.
-    pub(crate) fn new(stream: impl Stream + 'static, limits: Limits) -> Self {
+    pub(crate) fn new(stream: impl Stream + 'static, limits: ServerLimits) -> Self {
         Self {
             stream: Box::new(stream),
-            decoder: RequestDecoder::new(limits),
+            decoder: RequestDecoder::new(wire_limits(&limits)),
+            limits,
             buffer: Vec::with_capacity(BUFFER_LEN),
             n_used: 0,
             n_extra: 0,
@@ -121,7 +114,7 @@ impl Connection {
 
     /// Reads up to the end of the command line.
     pub(crate) async fn opening(&mut self) -> Result<Opening, ConnectionError> {
-        timeout(HEAD_DEADLINE, self.read_opening())
+        timeout(self.limits.head_time, self.read_opening())
             .await
             .map_err(|_| ConnectionError::Stalled("the command line"))?
     }
@@ -147,7 +140,7 @@ impl Connection {
         &mut self,
         store: impl FnMut(&[u8]) -> io::Result<()>,
     ) -> Result<(), ConnectionError> {
-        timeout(SOURCE_DEADLINE, self.read_source(store))
+        timeout(self.limits.source_time, self.read_source(store))
             .await
             .map_err(|_| ConnectionError::Stalled("the end of the source"))?
     }
@@ -156,7 +149,7 @@ impl Connection {
         &mut self,
         mut store: impl FnMut(&[u8]) -> io::Result<()>,
     ) -> Result<(), ConnectionError> {
-        let mut patience = FIRST_BYTE_DEADLINE;
+        let mut patience = self.limits.first_byte_time;
         loop {
             let mut input = &self.buffer[self.n_used..];
             let step = self.decoder.feed(&mut input)?;
@@ -168,7 +161,7 @@ impl Connection {
                     timeout(patience, self.fill())
                         .await
                         .map_err(|_| ConnectionError::Stalled("the source"))??;
-                    patience = PROGRESS_DEADLINE;
+                    patience = self.limits.progress_time;
                 }
                 RequestStep::Head(_) | RequestStep::Hello => {
                     unreachable!("the command line comes once")
@@ -217,7 +210,7 @@ impl Connection {
         self.has_answered = true;
         while !bytes.is_empty() {
             let sent: Result<io::Result<usize>, Elapsed> =
-                timeout(PROGRESS_DEADLINE, self.stream.write(bytes)).await;
+                timeout(self.limits.progress_time, self.stream.write(bytes)).await;
             match sent {
                 Ok(Ok(n_sent)) => bytes = &bytes[n_sent..],
                 Ok(Err(error)) => return Err(ConnectionError::Io(error)),
@@ -245,6 +238,16 @@ impl Connection {
     }
 }
 
+/// What the decoder of a request keeps.
+fn wire_limits(limits: &ServerLimits) -> Limits {
+    Limits {
+        argc: limits.arguments,
+        argv_total: limits.argument_bytes,
+        body: limits.source_bytes,
+        ..Limits::default()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
@@ -258,13 +261,14 @@ mod tests {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();
+        let limits = ServerLimits::default();
         client.write_all(b"DIST00000001ARGC00000001ARGV00000002ccDOTI00001000").await.unwrap();
         let trickle = async {
             while client.write_all(b" ").await.is_ok() {
-                tokio::time::sleep(PROGRESS_DEADLINE / 2).await;
+                tokio::time::sleep(limits.progress_time / 2).await;
             }
         };
-        let mut connection = Connection::new(stream, Limits::default());
+        let mut connection = Connection::new(stream, limits);
         let mut n_stored = 0;
         let read = async {
             connection.opening().await.unwrap();

@@ -35,6 +35,7 @@ use tracing::{Level, info, warn};
 use super::compilers::{Scanner, generation_of};
 use super::connection::Stream;
 use super::failure::Failure;
+use super::guests::Progress;
 use super::job;
 use super::launch;
 use super::log::{self, LogSink};
@@ -44,7 +45,6 @@ use super::workspace::Workspace;
 use crate::settings::daemon::{DaemonEnvironment, DaemonSettings, LogTarget, SYSLOG_SOCKET};
 use crate::sys::privileges::Account;
 use crate::sys::process;
-use crate::wire::limits::Limits;
 
 /// `CLIENT PORT SERVER PORT`, set by sshd.
 const SSH_CONNECTION: &str = "SSH_CONNECTION";
@@ -116,7 +116,6 @@ pub(super) fn serve(mut settings: DaemonSettings) -> Result<(), Failure> {
         let (events, inbox) = mpsc::channel(observe::QUEUE_LEN);
         let server = Server {
             slots: Arc::new(Semaphore::new(1)),
-            connections: Arc::new(Semaphore::new(1)),
             identity,
             access,
             programs: match (settings.any_program, visitor.checked) {
@@ -129,12 +128,12 @@ pub(super) fn serve(mut settings: DaemonSettings) -> Result<(), Failure> {
             events,
             workspace,
             surroundings: launch::surroundings(&settings, &environment),
-            limits: Limits::default(),
+            limits: settings.limits,
             phase,
         };
         let observer = tokio::spawn(observe(inbox));
         tokio::select! {
-            () = job::serve(stream, visitor.shown, &server) => {}
+            () = job::serve(stream, visitor.shown, Progress::default(), &server) => {}
             // Dropping the conversation kills its compiler and removes its directory.
             () = asked_to_end => info!("asked to end"),
         }

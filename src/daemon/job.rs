@@ -10,6 +10,7 @@ use tracing::info;
 use super::answer::{Answer, AnswerEnd, AnswerError};
 use super::compiler::{self, CompilerError, End, Order, Outcome};
 use super::connection::{Connection, ConnectionError, Opening, Stream};
+use super::guests::{Progress, Stage};
 use super::hello;
 use super::observe::{Event, JobName, JobRecord, JobResult};
 use super::program::{Program, choose_program};
@@ -100,10 +101,15 @@ impl From<ConnectionError> for JobError {
 }
 
 /// Serves one client to its end.
-pub(crate) async fn serve(stream: impl Stream + 'static, client: SocketAddr, server: &Server) {
+pub(crate) async fn serve(
+    stream: impl Stream + 'static,
+    client: SocketAddr,
+    progress: Progress,
+    server: &Server,
+) {
     let begun = Instant::now();
     let mut connection = Connection::new(stream, server.limits);
-    let result = match converse(&mut connection, client, server).await {
+    let result = match converse(&mut connection, client, &progress, server).await {
         Ok(result) => result,
         Err(error) => {
             if let Some(refusal) = error.refusal() {
@@ -125,11 +131,12 @@ pub(crate) async fn serve(stream: impl Stream + 'static, client: SocketAddr, ser
 async fn converse(
     connection: &mut Connection,
     client: SocketAddr,
+    progress: &Progress,
     server: &Server,
 ) -> Result<Option<JobResult>, JobError> {
     let draining = reached(&server.phase, Phase::Draining);
     let ready = tokio::select! {
-        ready = prepare(connection, client, server) => ready?,
+        ready = prepare(connection, client, progress, server) => ready?,
         // The client goes elsewhere sooner than we would have a compiler for it.
         () = draining => return Err(JobError::Unavailable("this server is ending".to_owned())),
     };
@@ -155,6 +162,7 @@ struct ReadyJob {
 async fn prepare(
     connection: &mut Connection,
     client: SocketAddr,
+    progress: &Progress,
     server: &Server,
 ) -> Result<Option<ReadyJob>, JobError> {
     let RequestHead { protocol, argv } = match connection.opening().await? {
@@ -175,7 +183,9 @@ async fn prepare(
         Protocol::Plain => &source,
         Protocol::Lzo => Path::new(PACKED_FILE),
     };
+    progress.reach(Stage::Vetted);
     receive(connection, &dir.path().join(arriving)).await?;
+    progress.reach(Stage::Complete);
     // Only now: a connection that has yet to send something holds no slot.
     let slot = tokio::select! {
         slot = server.slots.clone().acquire_owned() => slot,
@@ -198,7 +208,7 @@ impl ReadyJob {
         server: &Server,
     ) -> Result<JobResult, JobError> {
         if self.protocol == Protocol::Lzo {
-            unpack(self.dir.path(), &self.source, server.limits).await?;
+            unpack(self.dir.path(), &self.source, server.limits.expanded_bytes).await?;
         }
         look_at(self.dir.path().join(&self.source), self.admitted.obeys_directives).await?;
         // Written before the compiler starts, and not by way of the observer: should this process

@@ -29,7 +29,6 @@ use crate::sys::cores;
 use crate::sys::privileges::{self, Account};
 use crate::sys::process;
 use crate::sys::supervisor::{GivenSockets, Notifier};
-use crate::wire::limits::MAX_STDERR;
 
 /// Jobs beyond the cores: while some wait for the disk or the network, others compile. The
 /// original's number.
@@ -38,8 +37,6 @@ const EXTRA_JOBS: u16 = 2;
 const SYSTEM_LOG: &str = "/var/log/distccd.log";
 /// Log of others, in their state directory.
 const USER_LOG: &str = "distccd.log";
-/// Compressed and with a note at its end, output of this length still fits into an answer.
-const OUTPUT_LIMIT: usize = MAX_STDERR - (1 << 20);
 
 /// Runs the daemon that the command line describes.
 pub(super) fn main() -> ExitCode {
@@ -114,6 +111,7 @@ fn launch(mut settings: DaemonSettings, given: GivenSockets) -> Result<(), Failu
         advertise: settings.zeroconf.then(|| reachability(&settings, &access)),
         programs: if settings.any_program { Programs::Any } else { Programs::Compilers },
         surroundings: surroundings(&settings, &environment),
+        limits: settings.limits,
         temp_dir: environment.temp_dir,
         detach: settings.detach,
         log_level: settings.log_level,
@@ -249,7 +247,7 @@ pub(super) fn surroundings(
         search_path: environment.search_path.clone(),
         locale: environment.locale.clone(),
         lifetime: settings.job_lifetime,
-        output_limit: OUTPUT_LIMIT,
+        output_limit: settings.limits.output_bytes,
     }
 }
 

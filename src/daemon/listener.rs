@@ -2,31 +2,35 @@
 
 use std::collections::HashMap;
 use std::fmt::{self, Display, Formatter};
-use std::future::Future;
+use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as StdListener};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use nix::errno::Errno;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::{Id, JoinError, JoinSet};
-use tracing::{error, warn};
+use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
+use tokio::time::Instant;
+use tracing::{debug, error, warn};
 
+use super::guests::{Admission, Guests, Progress};
 use super::job;
 use super::observe::Event;
 use super::server::{Phase, Server, reached};
 
 /// Connections that wait for us in the kernel; the original's number.
 const BACKLOG: i32 = 1024;
-/// Most open connections of one client: half of all, so that none keeps the others out by opening
-/// connections and saying nothing.
-const MAX_PER_CLIENT: usize = 256;
 /// After an error that will not be gone at once: no descriptors, no memory.
 const BACK_OFF: Duration = Duration::from_millis(200);
-/// A client whose machine died without a word is noticed after about this time.
-const KEEPALIVE: Duration = Duration::from_secs(30);
+/// The kernel asks a client's machine whether it is there once nothing came from it for this time.
+const KEEPALIVE: Duration = Duration::from_secs(20);
+/// A client whose machine leaves unanswered whatever we send, or ask, for this time has died.
+const UNANSWERED: Duration = Duration::from_secs(40);
+/// That connections cannot be taken is said once in this time.
+const COMPLAINT_PERIOD: Duration = Duration::from_secs(60);
 
 /// An address that could not be listened on.
 #[derive(Debug)]
@@ -80,38 +84,28 @@ fn lacks_ipv6(error: &io::Error) -> bool {
     error.raw_os_error().is_some_and(|code| missing.contains(&Errno::from_raw(code)))
 }
 
-/// Serves one listener until the daemon drains, then waits for the connections' end.
-pub(crate) async fn serve(listener: TcpListener, server: Arc<Server>) {
-    let mut tasks = JoinSet::new();
-    let mut clients: HashMap<Id, IpAddr> = HashMap::new();
-    let mut draining = std::pin::pin!(reached(&server.phase, Phase::Draining));
+/// Serves all listeners until the daemon drains, then waits for the connections' end.
+pub(crate) async fn serve(listeners: Vec<TcpListener>, server: Arc<Server>) {
+    let draining = reached(&server.phase, Phase::Draining);
+    let mut draining = std::pin::pin!(draining);
+    let mut door = Door::new(Arc::clone(&server));
+    let mut turn = 0;
     loop {
+        let opens = door.opens();
         tokio::select! {
             () = &mut draining => break,
-            accepted = next(&listener, &server) => {
-                let Some((stream, client, permit)) = accepted else { continue };
-                if clients.values().filter(|open| **open == client.ip()).count() >= MAX_PER_CLIENT {
-                    server.tell(Event::Crowded(client)).await;
-                    continue;
+            accepted = accept(&listeners, turn, opens), if opens.is_some() => {
+                turn = turn.wrapping_add(1);
+                match accepted {
+                    Ok((stream, client)) => door.meet(stream, client),
+                    Err(error) => door.recover(&error),
                 }
-                let server = Arc::clone(&server);
-                let task = tasks.spawn(async move {
-                    job::serve(stream, client, &server).await;
-                    drop(permit);
-                });
-                clients.insert(task.id(), client.ip());
             }
-            Some(ended) = tasks.join_next_with_id() => {
-                let id = match &ended {
-                    Ok((id, ())) => *id,
-                    Err(error) => error.id(),
-                };
-                clients.remove(&id);
-                report_panic(ended.map(|_| ()));
-            }
+            Some(ended) = door.tasks.join_next_with_id() => door.see_off(ended),
         }
     }
-    drop(listener);
+    drop(listeners);
+    let mut tasks = door.tasks;
     let mut stopping = std::pin::pin!(reached(&server.phase, Phase::Stopping));
     loop {
         tokio::select! {
@@ -126,49 +120,126 @@ pub(crate) async fn serve(listener: TcpListener, server: Arc<Server>) {
     tasks.shutdown().await;
 }
 
-/// The next client that may connect, once there is room for it.
-async fn next(
-    listener: &TcpListener,
-    server: &Server,
-) -> Option<(TcpStream, SocketAddr, impl Send + use<>)> {
-    let permit = server.connections.clone().acquire_owned().await.ok()?;
-    let (stream, client) = match listener.accept().await {
-        Ok(accepted) => accepted,
-        Err(error) => {
-            recover(&error).await;
-            return None;
+/// The next client of any listener, asking the one first whose turn it is.
+async fn accept(
+    listeners: &[TcpListener],
+    turn: usize,
+    opens: Option<Instant>,
+) -> io::Result<(TcpStream, SocketAddr)> {
+    if let Some(moment) = opens.filter(|moment| *moment > Instant::now()) {
+        tokio::time::sleep_until(moment).await;
+    }
+    poll_fn(|context| {
+        for idx in 0..listeners.len() {
+            let listener = &listeners[turn.wrapping_add(idx) % listeners.len()];
+            if let Poll::Ready(accepted) = listener.poll_accept(context) {
+                return Poll::Ready(accepted);
+            }
         }
-    };
-    if !server.access.allows(client.ip()) {
-        server.tell(Event::Denied(client)).await;
-        return None;
-    }
-    if let Err(error) = tune(&stream) {
-        warn!(%client, %error, "cannot set the options of a connection");
-    }
-    Some((stream, client, permit))
+        Poll::Pending
+    })
+    .await
 }
 
-/// Decides what an error of `accept` means: that one client's, or ours.
-fn recover(error: &io::Error) -> impl Future<Output = ()> + use<> {
-    let is_ours = matches!(
-        error.raw_os_error().map(Errno::from_raw),
-        Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM)
-    );
-    if is_ours {
-        warn!(%error, "cannot take connections");
+/// Lets clients in and sees them off.
+struct Door {
+    server: Arc<Server>,
+    guests: Guests<Id>,
+    tasks: JoinSet<()>,
+    handles: HashMap<Id, AbortHandle>,
+    /// Nobody can be let in before: descriptors or memory are short.
+    not_before: Option<Instant>,
+    complained: Option<Instant>,
+}
+
+impl Door {
+    fn new(server: Arc<Server>) -> Self {
+        let guests = Guests::new(server.limits);
+        let (tasks, handles) = (JoinSet::new(), HashMap::new());
+        Self { server, guests, tasks, handles, not_before: None, complained: None }
     }
-    async move {
-        if is_ours {
-            tokio::time::sleep(BACK_OFF).await;
+
+    /// When the next client can be let in; none while that takes one who leaves.
+    fn opens(&self) -> Option<Instant> {
+        let opens = self.guests.opens(Instant::now())?;
+        Some(self.not_before.map_or(opens, |moment| moment.max(opens)))
+    }
+
+    /// Serves a client, if it may come in and there is room.
+    fn meet(&mut self, stream: TcpStream, client: SocketAddr) {
+        self.not_before = None;
+        if !self.server.access.allows(client.ip()) {
+            self.server.mention(Event::Denied(client));
+            return;
         }
+        let now = Instant::now();
+        match self.guests.admit(client, now) {
+            Admission::Welcome => {}
+            Admission::InPlaceOf(guest, addr) => self.send_away(guest, addr),
+            Admission::Refused => {
+                self.server.mention(Event::Crowded(client));
+                return;
+            }
+        }
+        if let Err(error) = tune(&stream) {
+            debug!(%client, %error, "cannot set the options of a connection");
+        }
+        let progress = Progress::default();
+        let (server, visit) = (Arc::clone(&self.server), progress.clone());
+        let handle = self.tasks.spawn(async move {
+            job::serve(stream, client, visit, &server).await;
+        });
+        self.guests.enter(handle.id(), client, progress, now);
+        self.handles.insert(handle.id(), handle);
+    }
+
+    /// Ends a connection that has been chosen for it.
+    fn send_away(&mut self, guest: Id, client: SocketAddr) {
+        if let Some(handle) = self.handles.get(&guest) {
+            handle.abort();
+        }
+        self.server.mention(Event::Displaced(client));
+    }
+
+    fn see_off(&mut self, ended: Result<(Id, ()), JoinError>) {
+        let id = match &ended {
+            Ok((id, ())) => *id,
+            Err(error) => error.id(),
+        };
+        self.guests.leave(id);
+        self.handles.remove(&id);
+        report_panic(ended.map(|_| ()));
+    }
+
+    /// Decides what an error of `accept` means: that one client's, or ours.
+    fn recover(&mut self, error: &io::Error) {
+        let is_ours = matches!(
+            error.raw_os_error().map(Errno::from_raw),
+            Some(Errno::EMFILE | Errno::ENFILE | Errno::ENOBUFS | Errno::ENOMEM)
+        );
+        if !is_ours {
+            return;
+        }
+        let now = Instant::now();
+        if self.complained.is_none_or(|last| now - last >= COMPLAINT_PERIOD) {
+            self.complained = Some(now);
+            warn!(%error, "cannot take connections for now");
+        }
+        // Whoever waits at the door may have a job, others have shown none yet.
+        if let Some((guest, client)) = self.guests.dismiss_one(None, now) {
+            self.send_away(guest, client);
+        }
+        self.not_before = Some(now + BACK_OFF);
     }
 }
 
 fn tune(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 3);
-    SockRef::from(stream).set_tcp_keepalive(&keepalive)
+    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE / 2);
+    let socket = SockRef::from(stream);
+    socket.set_tcp_keepalive(&keepalive)?;
+    // It also bounds how often the kernel asks in vain.
+    socket.set_tcp_user_timeout(Some(UNANSWERED))
 }
 
 /// A bug that one client's bytes found ends that client's connection only.

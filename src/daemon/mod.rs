@@ -7,6 +7,7 @@ mod compiler;
 mod compilers;
 mod connection;
 mod failure;
+mod guests;
 mod hello;
 mod inetd;
 mod installers;

@@ -13,7 +13,7 @@ use crate::wire::job::WaitStatus;
 
 /// Events on their way to the observer.
 pub(crate) const QUEUE_LEN: usize = 256;
-/// A client that is refused is mentioned once in this time.
+/// A client that is refused is mentioned once in this time, for each cause.
 const COMPLAINT_PERIOD: Duration = Duration::from_secs(60);
 /// Refused clients that are remembered; beyond it the oldest are forgotten.
 const MAX_COMPLAINTS: usize = 1024;
@@ -25,6 +25,8 @@ pub(crate) enum Event {
     Denied(SocketAddr),
     /// A client has as many connections open as one may have; this is one more.
     Crowded(SocketAddr),
+    /// A connection whose request was not complete made room for another.
+    Displaced(SocketAddr),
     /// Somebody asked who we are.
     Greeted(SocketAddr),
     /// A connection without a byte: a port scan, or a check whether we live.
@@ -142,58 +144,140 @@ impl Display for Client {
 pub(crate) async fn observe(mut events: mpsc::Receiver<Event>) {
     let mut complaints = Complaints::default();
     while let Some(event) = events.recv().await {
-        match event {
-            Event::Denied(client) => {
-                if complaints.is_due(client.ip().to_canonical(), Instant::now()) {
-                    warn!(
-                        target: "access",
-                        "connection from client '{}' denied by access list", Client(client)
-                    );
-                }
+        write(event, &mut complaints);
+    }
+}
+
+fn write(event: Event, complaints: &mut Complaints) {
+    let now = Instant::now();
+    match event {
+        Event::Denied(client) => {
+            if let Some(before) = complaints.due(Cause::Access, client, now) {
+                warn!(
+                    target: "access",
+                    "connection from client '{}' denied by access list{before}", Client(client)
+                );
             }
-            Event::Crowded(client) => {
-                if complaints.is_due(client.ip().to_canonical(), Instant::now()) {
-                    warn!(
-                        target: "access",
-                        "connection from client '{}' closed, it has too many", Client(client)
-                    );
-                }
+        }
+        Event::Crowded(client) => {
+            if let Some(before) = complaints.due(Cause::Access, client, now) {
+                warn!(
+                    target: "access",
+                    "connection from client '{}' closed, it has too many{before}", Client(client)
+                );
             }
-            Event::Greeted(client) => debug!(target: "hello", "client: {}", Client(client)),
-            Event::Touched(client) => {
-                debug!(target: "listener", "client: {} closed without a byte", Client(client));
+        }
+        Event::Displaced(client) => {
+            if let Some(before) = complaints.due(Cause::Room, client, now) {
+                warn!(
+                    target: "access",
+                    "connection from client '{}' closed before its job was complete, \
+                     to make room{before}",
+                    Client(client)
+                );
             }
-            // In the log already, see `job`.
-            Event::Began(_) => {}
-            Event::ExtraBytes(client) => warn!(
-                target: "job",
-                "client: {} sent bytes behind its request; they are ignored", Client(client)
-            ),
-            Event::Ended(record) => info!(target: "dcc_job_summary", "{record}"),
+        }
+        Event::Greeted(client) => debug!(target: "hello", "client: {}", Client(client)),
+        Event::Touched(client) => {
+            debug!(target: "listener", "client: {} closed without a byte", Client(client));
+        }
+        // In the log already, see `job`.
+        Event::Began(_) => {}
+        Event::ExtraBytes(client) => {
+            if let Some(before) = complaints.due(Cause::Extra, client, now) {
+                warn!(
+                    target: "job",
+                    "client: {} sent bytes behind its request; they are ignored{before}",
+                    Client(client)
+                );
+            }
+        }
+        Event::Ended(record) => {
+            let due = match &record.result {
+                JobResult::Compiled { .. } | JobResult::TimedOut(_) => Some(Unmentioned(0)),
+                JobResult::Refused(_) => complaints.due(Cause::Request, record.client, now),
+                JobResult::ClientGone => complaints.due(Cause::Gone, record.client, now),
+                JobResult::Failed(_) => complaints.due(Cause::Failure, record.client, now),
+            };
+            match due {
+                Some(before) => info!(target: "dcc_job_summary", "{record}{before}"),
+                None => debug!(target: "dcc_job_summary", "{record}"),
+            }
         }
     }
 }
 
-/// When which refused client was last mentioned.
+/// What is said of a client that did no job: what it does a thousand times a second must not fill
+/// the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Cause {
+    Access,
+    Room,
+    Request,
+    Extra,
+    Gone,
+    Failure,
+}
+
+impl Cause {
+    /// Lines in one [`COMPLAINT_PERIOD`]. A client whose preprocessor fails goes, and `configure`
+    /// makes it fail often.
+    const fn lines(self) -> u32 {
+        match self {
+            Self::Access | Self::Room | Self::Request | Self::Extra => 1,
+            Self::Gone | Self::Failure => 60,
+        }
+    }
+}
+
+/// How much went unmentioned since the last line.
+struct Unmentioned(u64);
+
+impl Display for Unmentioned {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => Ok(()),
+            n => write!(f, " (and {n} times more since it was last said)"),
+        }
+    }
+}
+
+/// What was said of which client in the period that runs.
 #[derive(Default)]
-struct Complaints(HashMap<IpAddr, Instant>);
+struct Complaints(HashMap<(IpAddr, Cause), Complaint>);
+
+struct Complaint {
+    begun: Instant,
+    n_lines: u32,
+    n_unmentioned: u64,
+}
 
 impl Complaints {
     /// Is it time to mention this client? If so, it is taken as mentioned.
-    fn is_due(&mut self, client: IpAddr, now: Instant) -> bool {
-        if self.0.get(&client).is_some_and(|last| now.duration_since(*last) < COMPLAINT_PERIOD) {
-            return false;
+    fn due(&mut self, cause: Cause, client: SocketAddr, now: Instant) -> Option<Unmentioned> {
+        let key = (client.ip().to_canonical(), cause);
+        if let Some(complaint) = self.0.get_mut(&key) {
+            if now.duration_since(complaint.begun) >= COMPLAINT_PERIOD {
+                (complaint.begun, complaint.n_lines) = (now, 0);
+            }
+            if complaint.n_lines == cause.lines() {
+                complaint.n_unmentioned += 1;
+                return None;
+            }
+            complaint.n_lines += 1;
+            return Some(Unmentioned(std::mem::take(&mut complaint.n_unmentioned)));
         }
         if self.0.len() >= MAX_COMPLAINTS {
-            self.0.retain(|_, last| now.duration_since(*last) < COMPLAINT_PERIOD);
+            self.0.retain(|_, last| now.duration_since(last.begun) < COMPLAINT_PERIOD);
         }
         if self.0.len() >= MAX_COMPLAINTS
-            && let Some(oldest) = self.0.iter().min_by_key(|(_, last)| **last).map(|(ip, _)| *ip)
+            && let Some(oldest) =
+                self.0.iter().min_by_key(|(_, last)| last.begun).map(|(key, _)| *key)
         {
             self.0.remove(&oldest);
         }
-        self.0.insert(client, now);
-        true
+        self.0.insert(key, Complaint { begun: now, n_lines: 1, n_unmentioned: 0 });
+        Some(Unmentioned(0))
     }
 }
 
@@ -246,10 +330,34 @@ mod tests {
     fn a_refused_client_is_mentioned_once_a_minute() {
         let mut complaints = Complaints::default();
         let begun = Instant::now();
-        let (one, two) = ("10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap());
-        assert!(complaints.is_due(one, begun) && complaints.is_due(two, begun));
-        assert!(!complaints.is_due(one, begun + Duration::from_secs(59)));
-        assert!(complaints.is_due(one, begun + COMPLAINT_PERIOD));
+        let mut due = |client: &str, seconds| {
+            let now = begun + Duration::from_secs(seconds);
+            let due = complaints.due(Cause::Request, client.parse().unwrap(), now);
+            due.map(|before| before.to_string())
+        };
+        let (one, other_port, two) = ("10.0.0.1:5", "10.0.0.1:6", "10.0.0.2:5");
+        assert_eq!((due(one, 0).as_deref(), due(two, 0).as_deref()), (Some(""), Some("")));
+        assert_eq!(
+            (due(one, 1), due(other_port, 59), due("[::ffff:10.0.0.1]:5", 59)),
+            (None, None, None)
+        );
+        let later = due(one, 60);
+        assert_eq!(later.as_deref(), Some(" (and 3 times more since it was last said)"));
+        assert_eq!(
+            (due(one, 61), due(one, 120).as_deref()),
+            (None, Some(" (and 1 times more since it was last said)"))
+        );
+    }
+
+    #[test]
+    fn a_client_that_often_goes_is_mentioned_more_often() {
+        let mut complaints = Complaints::default();
+        let client = "10.0.0.1:5".parse().unwrap();
+        let now = Instant::now();
+        let n_lines =
+            (0..1000).filter(|_| complaints.due(Cause::Gone, client, now).is_some()).count();
+        assert_eq!(n_lines, 60);
+        assert!(complaints.due(Cause::Request, client, now).is_some());
     }
 
     #[test]
@@ -257,7 +365,8 @@ mod tests {
         let mut complaints = Complaints::default();
         let begun = Instant::now();
         for number in 0..5000 {
-            complaints.is_due(IpAddr::V4(number.into()), begun);
+            let client = SocketAddr::new(IpAddr::V4(number.into()), 1);
+            complaints.due(Cause::Request, client, begun);
         }
         assert_eq!(complaints.0.len(), MAX_COMPLAINTS);
     }

@@ -11,7 +11,7 @@ use super::observe::Event;
 use super::workspace::Workspace;
 use crate::base::node::NodeId;
 use crate::policy::access::AccessList;
-use crate::wire::limits::Limits;
+use crate::settings::daemon::ServerLimits;
 
 /// Who we are, for the hello and the advert.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,8 +57,6 @@ pub(crate) struct Server {
     pub(crate) programs: Programs,
     /// One permit a compiler; first come, first served.
     pub(crate) slots: Arc<Semaphore>,
-    /// One permit an open connection.
-    pub(crate) connections: Arc<Semaphore>,
     /// The compilers offered now.
     pub(crate) inventory: watch::Receiver<Arc<Inventory>>,
     /// Wakes the scanner: a compiler is not what it was.
@@ -69,8 +67,8 @@ pub(crate) struct Server {
     pub(crate) workspace: Workspace,
     /// What every compiler gets.
     pub(crate) surroundings: Surroundings,
-    /// How much a request may hold.
-    pub(crate) limits: Limits,
+    /// How much a client may ask for.
+    pub(crate) limits: ServerLimits,
     /// How far we are.
     pub(crate) phase: watch::Receiver<Phase>,
 }
@@ -80,6 +78,12 @@ impl Server {
     pub(crate) async fn tell(&self, event: Event) {
         // The observer outlives every connection; should it have died, jobs go on without a log.
         let _ = self.events.send(event).await;
+    }
+
+    /// Tells the observer, unless it is busy: what is said of a client without a job would be left
+    /// out for the most part anyway, and the listener waits for nobody.
+    pub(crate) fn mention(&self, event: Event) {
+        let _ = self.events.try_send(event);
     }
 }
 

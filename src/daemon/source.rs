@@ -11,8 +11,7 @@ use tokio::task::spawn_blocking;
 use super::connection::{Connection, ConnectionError};
 use super::job::JobError;
 use crate::command::{Admitted, guarded, may_be_obeyed, names_compiled_header};
-use crate::wire::limits::Limits;
-use crate::wire::request::expand_source;
+use crate::wire::lzo::decompress;
 
 /// Longest name of a file that a compiler is given; a client's name beyond it is not kept.
 const MAX_FILE_NAME: usize = 200;
@@ -46,13 +45,13 @@ fn create(path: &Path) -> io::Result<File> {
 
 /// Expands the compressed source into its file. Only jobs with a slot do so, which bounds the
 /// memory that it takes.
-pub(super) async fn unpack(dir: &Path, source: &Path, limits: Limits) -> Result<(), JobError> {
+pub(super) async fn unpack(dir: &Path, source: &Path, limit: usize) -> Result<(), JobError> {
     let (packed, path) = (dir.join(PACKED_FILE), dir.join(source));
     let store_error = |error| JobError::from(ConnectionError::Store(error));
     // Expanding a large source takes longer than the other connections should wait.
     let unpacked = spawn_blocking(move || {
         let block = fs::read(&packed).map_err(store_error)?;
-        let source = expand_source(&block, &limits).map_err(|error| {
+        let source = decompress(&block, limit).map_err(|error| {
             JobError::Refused(format!("cannot read the request: cannot expand DOTI: {error}"))
         })?;
         create(&path).and_then(|mut file| file.write_all(&source)).map_err(store_error)?;

@@ -1,6 +1,6 @@
 //! A daemon's life from bound listeners to its end.
 //!
-//! Long-lived tasks: one per listener, the compiler scanner, the advertiser, and, started by the
+//! Long-lived tasks: the listener, the compiler scanner, the advertiser, and, started by the
 //! caller, the observer; one per connection.
 
 use std::fmt::{self, Display, Formatter};
@@ -25,7 +25,7 @@ use super::workspace::Workspace;
 use crate::discovery;
 use crate::discovery::advertise::Advertiser;
 use crate::policy::access::AccessList;
-use crate::wire::limits::Limits;
+use crate::settings::daemon::ServerLimits;
 
 /// Running compiles are waited for that long when the daemon is asked to end.
 pub(crate) const DRAIN: Duration = Duration::from_secs(30);
@@ -39,8 +39,6 @@ pub(crate) struct Config {
     pub(crate) access: AccessList,
     /// What may be run.
     pub(crate) programs: Programs,
-    /// Most connections open at once.
-    pub(crate) max_connections: usize,
     /// The compilers found so far.
     pub(crate) inventory: Inventory,
     /// How to find them anew.
@@ -49,8 +47,8 @@ pub(crate) struct Config {
     pub(crate) surroundings: Surroundings,
     /// Where jobs work.
     pub(crate) workspace: Workspace,
-    /// How much a request may hold.
-    pub(crate) limits: Limits,
+    /// How much a client may ask for.
+    pub(crate) limits: ServerLimits,
     /// To the observer.
     pub(crate) events: mpsc::Sender<Event>,
     /// Begun to be found by DNS-SD; none if we are not to be.
@@ -106,7 +104,6 @@ pub(crate) async fn run(
         identity: config.identity,
         access: config.access,
         programs: config.programs,
-        connections: Arc::new(Semaphore::new(config.max_connections)),
         inventory,
         rescan: Arc::clone(&rescan),
         events: config.events,
@@ -116,9 +113,7 @@ pub(crate) async fn run(
         phase: phase.clone(),
     });
     let mut tasks = JoinSet::new();
-    for listener in listeners {
-        tasks.spawn(listener::serve(listener, Arc::clone(&server)));
-    }
+    tasks.spawn(listener::serve(listeners, Arc::clone(&server)));
     if let Some(advertiser) = config.advertiser {
         let inventory = server.inventory.clone();
         tasks.spawn(advert::follow(advertiser, identity, inventory, phase.clone()));

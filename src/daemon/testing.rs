@@ -25,6 +25,7 @@ use super::start::{self, Config, RunError};
 use super::workspace::Workspace;
 use crate::base::node::NodeId;
 use crate::policy::access::{self, AccessList};
+use crate::settings::daemon::ServerLimits;
 use crate::wire::job::Protocol;
 use crate::wire::limits::Limits;
 use crate::wire::reply::{ReplyDecoder, ReplyHead, ReplyStep};
@@ -71,6 +72,7 @@ pub(crate) struct Setting {
     pub(crate) search_path: String,
     pub(crate) lifetime: Option<Duration>,
     pub(crate) listen: IpAddr,
+    pub(crate) limits: ServerLimits,
 }
 
 impl Default for Setting {
@@ -82,6 +84,7 @@ impl Default for Setting {
             search_path: "/usr/bin:/bin".to_owned(),
             lifetime: None,
             listen: Ipv4Addr::LOCALHOST.into(),
+            limits: ServerLimits::default(),
         }
     }
 }
@@ -120,7 +123,6 @@ impl Running {
             identity: Identity { id: NodeId(7), cores: 2, jobs: setting.jobs },
             access: AccessList::new(rules, false),
             programs: setting.programs,
-            max_connections: 64,
             inventory,
             scanner,
             surroundings: Surroundings {
@@ -130,7 +132,7 @@ impl Running {
                 output_limit: 1 << 20,
             },
             workspace,
-            limits: Limits::default(),
+            limits: setting.limits,
             events,
             advertiser: None,
         };

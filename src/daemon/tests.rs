@@ -1,5 +1,6 @@
 //! A daemon in this process, from accept to answer.
 
+mod limits;
 mod reasons;
 
 use std::fs;

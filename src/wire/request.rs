@@ -5,7 +5,6 @@ use super::control::{ASKS_REASONS, HELLO_VERSION};
 use super::error::{DecodeError, TooLong};
 use super::job::Protocol;
 use super::limits::Limits;
-use super::lzo::{self, LzoError};
 use super::token::{ARGC, ARGV, DIST, DOTI, Name, TOKEN_LEN, Token, TokenReader};
 
 /// The request up to the source: `DIST ARGC ARGV...`. `argv[0]` is the compiler. [`encode_source`]
@@ -45,13 +44,6 @@ fn length(len: usize) -> u32 {
     u32::try_from(len).expect("a command line that a kernel accepts is below 4 GiB")
 }
 
-/// The source of a request in protocol 2, of which `block` is all that was announced. Expanding is
-/// left to the caller because it takes milliseconds per MiB, which a thread that serves several
-/// connections does not have, and more memory than should be held for a job that waits.
-pub(crate) fn expand_source(block: &[u8], limits: &Limits) -> Result<Vec<u8>, LzoError> {
-    lzo::decompress(block, limits.expanded)
-}
-
 /// What the bytes of a request have yielded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum RequestStep<'a> {
@@ -61,7 +53,9 @@ pub(crate) enum RequestStep<'a> {
     Head(RequestHead),
     /// The peer wants to know who we are; no job follows.
     Hello,
-    /// The next bytes of the source as they travel: in protocol 2, of its compressed block.
+    /// The next bytes of the source as they travel: in protocol 2, of its compressed block, which is
+    /// left to the caller to expand. That takes milliseconds per MiB, which a thread that serves
+    /// several connections does not have, and a place, which a job that waits should not hold.
     Source(&'a [u8]),
     /// The request is complete. Input behind it is not touched.
     Done,
@@ -241,6 +235,7 @@ impl Arguments {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::lzo::{self, LzoError};
     use super::*;
 
     const SMALL: Limits =
@@ -260,7 +255,7 @@ mod tests {
         fn finish(&mut self, limits: Limits) {
             self.done = true;
             if self.head.as_ref().is_some_and(|head| head.protocol == Protocol::Lzo) {
-                match expand_source(&std::mem::take(&mut self.source), &limits) {
+                match lzo::decompress(&std::mem::take(&mut self.source), limits.expanded) {
                     Ok(source) => self.source = source,
                     Err(error) => self.error = Some(DecodeError::Lzo { what: DOTI, error }),
                 }

@@ -18,9 +18,10 @@ use tempfile::TempDir;
 use super::error::DecodeError;
 use super::job::Protocol;
 use super::limits::Limits;
+use super::lzo;
 use super::reply::{ReplyDecoder, ReplyHead, ReplyStep};
 use super::request::{
-    RequestDecoder, RequestHead, RequestStep, encode_request_head, encode_source, expand_source,
+    RequestDecoder, RequestHead, RequestStep, encode_request_head, encode_source,
 };
 
 /// A test that hangs ends with an error instead.
@@ -229,7 +230,7 @@ fn serve_once(
     }
     let head: RequestHead = head.expect("a complete request has a head");
     if head.protocol == Protocol::Lzo {
-        source = expand_source(&source, &Limits::default()).map_err(io::Error::other)?;
+        source = lzo::decompress(&source, Limits::default().expanded).map_err(io::Error::other)?;
     }
     let received = Received { head, source, wire_len };
     socket.write_all(&serve(&received))?;

@@ -13,7 +13,9 @@ pub(crate) struct ServerLimits {
     pub(crate) connections: usize,
     /// Connections open at once of one address, jobs that compile included.
     pub(crate) connections_per_address: usize,
-    /// Connections of one address whose request is not complete; one more ends the oldest.
+    /// Connections of one address whose request is not complete; one more ends the one of them
+    /// whose request has come least far. A stock client has one open for each job that it still
+    /// preprocesses.
     pub(crate) incomplete_per_address: usize,
     /// From the connection to the complete command line.
     pub(crate) head_time: Duration,
@@ -46,7 +48,7 @@ impl Default for ServerLimits {
         Self {
             connections: 512,
             connections_per_address: 256,
-            incomplete_per_address: 32,
+            incomplete_per_address: 128,
             head_time: Duration::from_secs(10),
             first_byte_time: Duration::from_secs(60),
             progress_time: Duration::from_secs(30),
