@@ -345,7 +345,15 @@ impl<'a> Job<'a> {
     /// An object must be for the machine that it is wanted for, and carry the name of the compiler
     /// that was asked for.
     fn check(&self, placement: &Placement, reply: &Reply) -> Result<(), Mishap> {
-        if self.compile.kind != Kind::Object || !reply.status.success() {
+        if !reply.status.success() {
+            return Ok(());
+        }
+        // What nobody knows may be a program that makes nothing.
+        let is_known = !placement.maker.is_empty() || self.compile.is_clang();
+        if reply.object.is_empty() && is_known {
+            return Err(Mishap::Host(self.note_failure(placement, &HostFailure::NoObject)));
+        }
+        if self.compile.kind != Kind::Object {
             return Ok(());
         }
         let (source, host) = (self.compile.source.display(), &placement.host);

@@ -77,6 +77,8 @@ pub(super) enum HostFailure {
     Ssh(String),
     /// The answer cannot be read.
     Nonsense(DecodeError),
+    /// It claims success and has made nothing.
+    NoObject,
 }
 
 impl Display for HostFailure {
@@ -92,6 +94,7 @@ impl Display for HostFailure {
             Self::Gone => f.write_str("vanished while it had the job"),
             Self::Lost(reason) => write!(f, "was lost: {reason}"),
             Self::Ssh(said) => f.write_str(said),
+            Self::NoObject => f.write_str("reported success without a result"),
             Self::Nonsense(error) => write!(f, "cannot read the answer: {error}"),
         }
     }

@@ -8,6 +8,7 @@ mod long;
 #[path = "../common/skip.rs"]
 mod skip;
 
+mod answers;
 mod bench;
 mod calls;
 mod config;
