@@ -16,7 +16,7 @@ use crate::base::exit;
 use crate::wire::body::encode_bulk_header;
 use crate::wire::error::TooLong;
 use crate::wire::job::{Protocol, WaitStatus};
-use crate::wire::limits::MAX_OBJECT;
+use crate::wire::lzo;
 use crate::wire::reply::{ReplyHead, encode_object, encode_reply_head};
 use crate::wire::token::DOTO;
 
@@ -24,15 +24,29 @@ use crate::wire::token::DOTO;
 const EXIT_TIMEOUT: u8 = 118;
 /// Objects are read and sent in such pieces; the first goes out together with the head.
 const PIECE_LEN: usize = 256 << 10;
+/// Longer objects travel as they are in protocol 2, too: a block can only be compressed as a whole,
+/// in memory.
+const MAX_PACKED: usize = 32 << 20;
 
-/// An answer whose object is still a file.
+/// An answer whose object is still a file, or compressed.
 #[derive(Debug)]
 pub(crate) struct Answer {
     /// How the compile ended.
     pub(crate) end: AnswerEnd,
     stderr: Vec<u8>,
     stdout: Vec<u8>,
-    object: PathBuf,
+    object: Object,
+}
+
+/// What the compiler was to make.
+#[derive(Debug)]
+enum Object {
+    /// It made none.
+    None,
+    /// As it travels.
+    Packed(Vec<u8>),
+    /// As it is, between what the protocol wants before and behind it.
+    File { head: Vec<u8>, file: File, len: usize, tail: &'static [u8] },
 }
 
 /// How a compile ended, for the log.
@@ -62,17 +76,28 @@ impl From<ConnectionError> for AnswerError {
 }
 
 impl Answer {
-    /// The compiler ran; `object` is what it was to make.
-    pub(crate) fn of(outcome: Outcome, object: PathBuf) -> Self {
+    /// The compiler ran; `object` is what it was to make. To be called while the job has its slot:
+    /// compressing takes CPU and memory like a compiler.
+    pub(crate) async fn of(
+        outcome: Outcome,
+        object: PathBuf,
+        protocol: Protocol,
+        limit: usize,
+    ) -> Result<Self, AnswerError> {
         let Outcome { end, stdout, mut stderr } = outcome;
-        let end = match end {
-            End::Exited(status) => AnswerEnd::Status(wait_status(status)),
+        let (end, succeeded) = match end {
+            End::Exited(status) => {
+                let status = wait_status(status);
+                (AnswerEnd::Status(status), status.success())
+            }
             End::TimedOut => {
                 stderr.extend_from_slice(&note("the compiler took too long and was ended"));
-                AnswerEnd::TimedOut
+                (AnswerEnd::TimedOut, false)
             }
         };
-        Self { end, stderr, stdout, object }
+        let object =
+            if succeeded { Object::load(object, protocol, limit).await? } else { Object::None };
+        Ok(Self { end, stderr, stdout, object })
     }
 
     /// The compiler could not be started; the client shows the text.
@@ -81,7 +106,7 @@ impl Answer {
             end: AnswerEnd::Status(WaitStatus::exited(exit::COMPILER_MISSING)),
             stderr: note(&format!("failed to exec {compiler}: {error}")),
             stdout: Vec::new(),
-            object: PathBuf::new(),
+            object: Object::None,
         }
     }
 
@@ -97,27 +122,52 @@ impl Answer {
         };
         let head = ReplyHead { status, stderr: self.stderr, stdout: self.stdout };
         let mut bytes = encode_reply_head(protocol, &head).map_err(AnswerError::TooLong)?;
-        let object = if status.success() {
-            open_object(&self.object).map_err(AnswerError::Object)?
-        } else {
-            None
-        };
-        let Some((mut object, len)) = object else {
-            bytes.extend_from_slice(&bulk_header(0)?);
-            return Ok(connection.send(&bytes).await?);
+        match self.object {
+            Object::None => {
+                bytes.extend_from_slice(&bulk_header(0)?);
+                connection.send(&bytes).await?;
+            }
+            Object::Packed(block) => {
+                bytes.extend_from_slice(&block);
+                drop(block);
+                connection.send(&bytes).await?;
+            }
+            Object::File { head, mut file, len, tail } => {
+                bytes.extend_from_slice(&bulk_header(head.len() + len + tail.len())?);
+                bytes.extend_from_slice(&head);
+                send_file(&mut file, len, bytes, connection).await?;
+                connection.send(tail).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Object {
+    /// Nothing if the compiler made no file: a program such as `true` succeeds without, and the
+    /// original then sends an empty one.
+    async fn load(path: PathBuf, protocol: Protocol, limit: usize) -> Result<Self, AnswerError> {
+        let opened = open_object(&path, limit).map_err(AnswerError::Object)?;
+        let Some((mut file, len)) = opened.filter(|(_, len)| *len > 0) else {
+            return Ok(Self::None);
         };
         match protocol {
-            Protocol::Plain => {
-                bytes.extend_from_slice(&bulk_header(len)?);
-                send_file(&mut object, len, bytes, connection).await
+            Protocol::Plain => Ok(Self::File { head: Vec::new(), file, len, tail: &[] }),
+            Protocol::Lzo if len > MAX_PACKED => {
+                let (head, tail) = lzo::stored(len);
+                Ok(Self::File { head, file, len, tail })
             }
             Protocol::Lzo => {
                 // Compressing takes milliseconds per MiB, so it has a thread of its own.
-                let packed = spawn_blocking(move || pack(&mut object, len)).await;
-                let packed =
-                    packed.unwrap_or_else(|e| Err(AnswerError::Object(io::Error::other(e))));
-                bytes.extend_from_slice(&packed?);
-                Ok(connection.send(&bytes).await?)
+                let packed = spawn_blocking(move || {
+                    let mut object = vec![0; len];
+                    file.read_exact(&mut object).map_err(AnswerError::Object)?;
+                    encode_object(protocol, &object).map_err(AnswerError::TooLong)
+                });
+                let packed = packed.await;
+                packed
+                    .unwrap_or_else(|error| Err(AnswerError::Object(io::Error::other(error))))
+                    .map(Self::Packed)
             }
         }
     }
@@ -140,9 +190,8 @@ fn bulk_header(len: usize) -> Result<[u8; 12], AnswerError> {
     encode_bulk_header(DOTO, len).map_err(AnswerError::TooLong)
 }
 
-/// The object and its length. None if the compiler made none: a program such as `true` succeeds
-/// without, and the original then sends an empty file.
-fn open_object(path: &Path) -> io::Result<Option<(File, usize)>> {
+/// The object and its length; none if there is none.
+fn open_object(path: &Path, limit: usize) -> io::Result<Option<(File, usize)>> {
     let opened = OpenOptions::new()
         .read(true)
         // Only a file of the job's own directory may leave this machine, and no pipe may keep us.
@@ -158,8 +207,11 @@ fn open_object(path: &Path) -> io::Result<Option<(File, usize)>> {
         return Err(io::Error::other("the object is no regular file"));
     }
     match usize::try_from(metadata.len()) {
-        Ok(len) if len <= MAX_OBJECT => Ok(Some((file, len))),
-        _ => Err(io::Error::other(format!("the object has {} bytes", metadata.len()))),
+        Ok(len) if len <= limit => Ok(Some((file, len))),
+        _ => Err(io::Error::other(format!(
+            "it has {} bytes, at most {limit} allowed",
+            metadata.len()
+        ))),
     }
 }
 
@@ -184,10 +236,4 @@ async fn send_file(
         }
         bytes.clear();
     }
-}
-
-fn pack(file: &mut File, len: usize) -> Result<Vec<u8>, AnswerError> {
-    let mut object = vec![0; len];
-    file.read_exact(&mut object).map_err(AnswerError::Object)?;
-    encode_object(Protocol::Lzo, &object).map_err(AnswerError::TooLong)
 }

@@ -216,7 +216,10 @@ impl ReadyJob {
         info!(target: "dcc_job_begin", "{}", self.name);
         server.tell(Event::Began(self.name.clone())).await;
         let answer = match self.compile(connection, server).await? {
-            Ok(outcome) => Answer::of(outcome, self.dir.path().join(self.object(""))),
+            Ok(outcome) => {
+                let object = self.dir.path().join(self.object(""));
+                Answer::of(outcome, object, self.protocol, server.limits.object_bytes).await?
+            }
             Err(CompilerError::NotStarted(error)) => {
                 Answer::not_started(&self.name.compiler, &error)
             }

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -11,10 +11,14 @@ use tokio::task::spawn_blocking;
 use super::connection::{Connection, ConnectionError};
 use super::job::JobError;
 use crate::command::{Admitted, guarded, may_be_obeyed, names_compiled_header};
-use crate::wire::lzo::decompress;
+use crate::wire::lzo::{ExpandError, expand};
 
 /// Longest name of a file that a compiler is given; a client's name beyond it is not kept.
 const MAX_FILE_NAME: usize = 200;
+/// How much of a source is looked at once.
+const PIECE_LEN: usize = 256 << 10;
+/// How much of a piece is looked at again with the next: more than any word that is looked for.
+const OVERLAP: usize = 64;
 /// A compressed source as it came. No source or object is called so.
 pub(super) const PACKED_FILE: &str = "source.lzo";
 
@@ -44,18 +48,22 @@ fn create(path: &Path) -> io::Result<File> {
 }
 
 /// Expands the compressed source into its file. Only jobs with a slot do so, which bounds the
-/// memory that it takes.
+/// place on the disk that it takes; memory it takes none to speak of.
 pub(super) async fn unpack(dir: &Path, source: &Path, limit: usize) -> Result<(), JobError> {
     let (packed, path) = (dir.join(PACKED_FILE), dir.join(source));
-    let store_error = |error| JobError::from(ConnectionError::Store(error));
     // Expanding a large source takes longer than the other connections should wait.
     let unpacked = spawn_blocking(move || {
-        let block = fs::read(&packed).map_err(store_error)?;
-        let source = decompress(&block, limit).map_err(|error| {
-            JobError::Refused(format!("cannot read the request: cannot expand DOTI: {error}"))
-        })?;
-        create(&path).and_then(|mut file| file.write_all(&source)).map_err(store_error)?;
-        fs::remove_file(&packed).map_err(store_error)
+        let expanded = File::open(&packed)
+            .and_then(|block| Ok((block, create(&path)?)))
+            .map_err(ExpandError::Io)
+            .and_then(|(block, source)| expand(block, limit, source))
+            .and_then(|()| fs::remove_file(&packed).map_err(ExpandError::Io));
+        expanded.map_err(|error| match error {
+            ExpandError::Io(error) => JobError::from(ConnectionError::Store(error)),
+            ExpandError::Block(error) => {
+                JobError::Refused(format!("cannot read the request: cannot expand DOTI: {error}"))
+            }
+        })
     });
     unpacked.await.unwrap_or_else(|error| Err(JobError::Failed(error.to_string())))
 }
@@ -66,12 +74,52 @@ pub(super) async fn look_at(path: PathBuf, obeys_directives: bool) -> Result<(),
     let failed = |error: io::Error| JobError::Failed(error.to_string());
     let refused = || JobError::Refused("its source may read files of this machine".to_owned());
     let looked = spawn_blocking(move || {
-        let text = fs::read(&path).map_err(failed)?;
         if !obeys_directives {
-            return if names_compiled_header(&text) { Err(refused()) } else { Ok(()) };
+            return match any_piece(&path, names_compiled_header) {
+                Ok(true) => Err(refused()),
+                Ok(false) => Ok(()),
+                Err(error) => Err(failed(error)),
+            };
         }
+        let text = fs::read(&path).map_err(failed)?;
         let text = guarded(&text).filter(|_| may_be_obeyed(&text)).ok_or_else(refused)?;
         fs::write(&path, text).map_err(failed)
     });
     looked.await.unwrap_or_else(|error| Err(JobError::Failed(error.to_string())))
+}
+
+/// Does this hold for a piece of the file? Whatever is shorter than [`OVERLAP`] is in one piece.
+fn any_piece(path: &Path, holds: impl Fn(&[u8]) -> bool) -> io::Result<bool> {
+    let mut file = File::open(path)?;
+    let mut piece = Vec::with_capacity(PIECE_LEN + OVERLAP);
+    loop {
+        let kept = piece.len().min(OVERLAP);
+        piece.drain(..piece.len() - kept);
+        if (&mut file).take(PIECE_LEN as u64).read_to_end(&mut piece)? == 0 {
+            return Ok(false);
+        }
+        if holds(&piece) {
+            return Ok(true);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_is_found_wherever_it_stands() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x.i");
+        for begin in [0, 1, PIECE_LEN - 7, PIECE_LEN, 2 * PIECE_LEN - 1, 3 * PIECE_LEN] {
+            let mut text = vec![b' '; begin];
+            text.extend_from_slice(b"pch_preprocess");
+            fs::write(&path, &text).unwrap();
+            assert!(any_piece(&path, names_compiled_header).unwrap(), "{begin}");
+            text.pop();
+            fs::write(&path, &text).unwrap();
+            assert!(!any_piece(&path, names_compiled_header).unwrap(), "{begin}");
+        }
+    }
 }

@@ -2,18 +2,24 @@
 //! the length it expands to, closed by the end mark `11 00 00`. An empty body is never a block.
 //!
 //! The library expands into a buffer of exactly the right length only, so [`expanded_len`] walks
-//! the block's instructions first. It copies nothing, so a block that would expand to more than is
-//! allowed costs no memory. The instructions are those of the kernel's description of the stream,
-//! <https://docs.kernel.org/staging/lzo.html>.
+//! the block's instructions first. It keeps nothing, so a block that would expand to more than is
+//! allowed costs no memory. By the same walk [`expand`] expands from one file into another, whose
+//! lengths cost no memory either. The instructions are those of the kernel's description of the
+//! stream, <https://docs.kernel.org/staging/lzo.html>.
+
+mod walk;
 
 use std::fmt::{self, Display, Formatter};
+use std::io::{self, Read, Seek, Write};
 
 use lzo1x::CompressLevel;
 
+use self::walk::{Length, Window, walk};
+
 /// Gives the same size as the original's compressor; 4 costs more and gains little.
 const LEVEL: u8 = 3;
-/// Added to the distance of the long-distance instruction; that distance alone is the end mark.
-const END_MARK_DISTANCE: u64 = 16384;
+/// Ends a block.
+const END_MARK: [u8; 3] = [0x11, 0, 0];
 
 /// Why a block cannot be expanded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,121 +91,70 @@ pub(crate) fn decompress(block: &[u8], limit: usize) -> Result<Vec<u8>, LzoError
     Ok(expanded)
 }
 
-/// What came before an instruction decides what a small opcode means.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Before {
-    /// A match without literals behind it, or the beginning.
-    Match,
-    /// One to three literals.
-    FewLiterals,
-    /// A run of literals.
-    Run,
-}
-
 /// The exact length that `block` expands to. Fails for every block that the library would refuse.
 pub(crate) fn expanded_len(block: &[u8]) -> Result<u64, LzoError> {
-    let mut walk = Walk { block, at: 0, len: 0 };
-    let mut before = Before::Match;
-    if let Some(&first) = block.first()
-        && first > 17
-    {
-        walk.at = 1;
-        walk.literals(u64::from(first) - 17)?;
-        before = if first <= 20 { Before::FewLiterals } else { Before::Run };
-    }
-    loop {
-        let opcode = walk.byte()?;
-        let low = u64::from(opcode);
-        let (copied, distance, tail) = match opcode {
-            0..=15 if before == Before::Match => {
-                let run = if opcode == 0 { walk.extended(18)? } else { low + 3 };
-                walk.literals(run)?;
-                before = Before::Run;
-                continue;
-            }
-            0..=15 => {
-                let (copied, nearest) =
-                    if before == Before::FewLiterals { (2, 1) } else { (3, 2049) };
-                (copied, (u64::from(walk.byte()?) << 2) + (low >> 2) + nearest, opcode)
-            }
-            16..=31 => {
-                let copied = if low & 7 == 0 { walk.extended(9)? } else { (low & 7) + 2 };
-                let (back, tail) = walk.distance()?;
-                let distance = ((low & 8) << 11) + back + END_MARK_DISTANCE;
-                if distance == END_MARK_DISTANCE {
-                    break;
-                }
-                (copied, distance, tail)
-            }
-            32..=63 => {
-                let copied = if low & 31 == 0 { walk.extended(33)? } else { (low & 31) + 2 };
-                let (back, tail) = walk.distance()?;
-                (copied, back + 1, tail)
-            }
-            64..=127 => {
-                let back = u64::from(walk.byte()?) << 3;
-                (3 + (low >> 5 & 1), back + (low >> 2 & 7) + 1, opcode)
-            }
-            128..=255 => {
-                let back = u64::from(walk.byte()?) << 3;
-                (5 + (low >> 5 & 3), back + (low >> 2 & 7) + 1, opcode)
-            }
-        };
-        if distance > walk.len {
-            return Err(LzoError::BadDistance { at: walk.at });
-        }
-        walk.len += copied;
-        let literals = u64::from(tail & 3);
-        walk.literals(literals)?;
-        before = if literals == 0 { Before::Match } else { Before::FewLiterals };
-    }
-    match block.len() - walk.at {
-        0 => Ok(walk.len),
-        len => Err(LzoError::AfterEnd { len }),
+    walk(block, &mut Length).map_err(|error| match error {
+        ExpandError::Block(error) => error,
+        ExpandError::Io(_) => unreachable!("memory can be read"),
+    })
+}
+
+/// Why a block in a file was not expanded into another.
+#[derive(Debug)]
+pub(crate) enum ExpandError {
+    /// It is not whole, or too large.
+    Block(LzoError),
+    /// One of the files.
+    Io(io::Error),
+}
+
+impl From<LzoError> for ExpandError {
+    fn from(error: LzoError) -> Self {
+        Self::Block(error)
     }
 }
 
-/// A position in a block and what has been expanded up to there. Lengths are 64 bits wide because
-/// a block of 256 MiB may claim 64 GiB.
-struct Walk<'a> {
-    block: &'a [u8],
-    at: usize,
-    len: u64,
+impl From<io::Error> for ExpandError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
 }
 
-impl Walk<'_> {
-    fn byte(&mut self) -> Result<u8, LzoError> {
-        let byte = *self.block.get(self.at).ok_or(LzoError::Unfinished)?;
-        self.at += 1;
-        Ok(byte)
+/// Writes what `block` expands to, if that is at most `limit` bytes, and else nothing.
+pub(crate) fn expand(
+    mut block: impl Read + Seek,
+    limit: usize,
+    expanded: impl Write,
+) -> Result<(), ExpandError> {
+    let end = block.seek(io::SeekFrom::End(0))?;
+    if end == 0 {
+        return Ok(());
     }
+    block.rewind()?;
+    let len = walk(&mut block, &mut Length)?;
+    if len > limit as u64 {
+        return Err(LzoError::TooLarge { len, limit }.into());
+    }
+    block.rewind()?;
+    let mut window = Window::new(expanded);
+    walk(block, &mut window)?;
+    Ok(window.finish()?)
+}
 
-    /// A length that did not fit into its opcode: 255 for each zero byte, and the byte after them.
-    fn extended(&mut self, base: u64) -> Result<u64, LzoError> {
-        let mut len = base;
-        loop {
-            match self.byte()? {
-                0 => len += 255,
-                last => return Ok(len + u64::from(last)),
-            }
+/// A block that expands to `len` bytes as they are: what stands before them, and behind.
+pub(crate) fn stored(len: usize) -> (Vec<u8>, &'static [u8]) {
+    // One run of literals; its length is 18, 255 for each zero byte and the byte after them.
+    let mut head = Vec::new();
+    match u8::try_from(17 + len) {
+        Ok(_) if len == 0 => {}
+        Ok(opcode) => head.push(opcode),
+        Err(_) => {
+            let beyond = len - 18 - 1;
+            head.resize(1 + beyond / 255, 0);
+            head.push(u8::try_from(beyond % 255 + 1).expect("at most 255"));
         }
     }
-
-    /// Two bytes: the upper fourteen bits are a distance, the lower two count literals.
-    fn distance(&mut self) -> Result<(u64, u8), LzoError> {
-        let (low, high) = (self.byte()?, self.byte()?);
-        Ok(((u64::from(high) << 6) + u64::from(low >> 2), low))
-    }
-
-    fn literals(&mut self, count: u64) -> Result<(), LzoError> {
-        let left = (self.block.len() - self.at) as u64;
-        if count > left {
-            return Err(LzoError::Unfinished);
-        }
-        self.at += usize::try_from(count).expect("at most the rest of a slice");
-        self.len += count;
-        Ok(())
-    }
+    (head, &END_MARK)
 }
 
 #[cfg(test)]
@@ -231,10 +186,41 @@ mod tests {
         }
     }
 
+    /// As it comes out of a file.
+    fn expand_all(block: &[u8], limit: usize) -> Result<Vec<u8>, LzoError> {
+        let mut expanded = Vec::new();
+        match expand(io::Cursor::new(block), limit, &mut expanded) {
+            Ok(()) => Ok(expanded),
+            Err(ExpandError::Block(error)) => Err(error),
+            Err(ExpandError::Io(error)) => panic!("{error}"),
+        }
+    }
+
     #[test]
     fn empty_is_no_block() {
         assert_eq!(compress(b""), b"");
         assert_eq!(decompress(b"", 0), Ok(Vec::new()));
+        assert_eq!(expand_all(b"", 0), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn what_is_stored_expands_to_itself() {
+        for len in (0..600).chain([1 << 20]) {
+            let bytes: Vec<u8> = (0..len).map(|idx| (idx % 251) as u8).collect();
+            let (head, end) = stored(len);
+            let block = [&head, &bytes[..], end].concat();
+            assert_eq!(decompress(&block, len), Ok(bytes.clone()), "{len}");
+            assert_eq!(expand_all(&block, len), Ok(bytes), "{len}");
+        }
+    }
+
+    #[test]
+    fn a_match_over_more_than_the_window_is_expanded() {
+        let mut bytes: Vec<u8> = (0..40_000_u32).map(|i| ((i * i) >> 7) as u8).collect();
+        bytes.extend(std::iter::repeat_n(b'x', 1 << 20));
+        bytes.extend_from_within(..40_000);
+        bytes.extend(b"abc".repeat(300_000));
+        assert!(expand_all(&compress(&bytes), bytes.len()) == Ok(bytes));
     }
 
     #[test]
@@ -281,6 +267,7 @@ mod tests {
         #[test]
         fn decompress_is_the_inverse_of_compress(bytes in bytes_like_source()) {
             let block = compress(&bytes);
+            prop_assert_eq!(&expand_all(&block, bytes.len()), &Ok(bytes.clone()));
             prop_assert_eq!(decompress(&block, bytes.len()), Ok(bytes));
         }
 
@@ -306,7 +293,7 @@ mod tests {
                 return Ok(());
             }
             prop_assert!(library_agrees(&block), "{:x?}", block);
-            let _ = decompress(&block, 1 << 20);
+            prop_assert_eq!(expand_all(&block, 1 << 20), decompress(&block, 1 << 20));
         }
 
         #[test]

@@ -32,6 +32,20 @@ fn n_here(daemon: &Running) -> usize {
     daemon.job_files().iter().filter(|len| **len == SOURCE.len() as u64).count()
 }
 
+/// Lets jobs that wait at a gate for each other go, in whichever order they come there.
+async fn all_compile(jobs: Vec<TcpStream>, gate: &Path) {
+    let mut answers = JoinSet::new();
+    let n_jobs = jobs.len();
+    for mut job in jobs {
+        answers.spawn(async move { read_all(&mut job).await });
+    }
+    for _ in 0..n_jobs {
+        open_gate(gate).await;
+        let answer = answers.join_next().await.unwrap().unwrap();
+        assert!(decode(Protocol::Plain, &answer).0.status.success());
+    }
+}
+
 async fn compiles(from: [u8; 4], daemon: &Running) {
     let mut stream = open(from, daemon.addr, &request(Protocol::Plain, WORDS, SOURCE)).await;
     let (head, object) = decode(Protocol::Plain, &read_all(&mut stream).await);
@@ -75,11 +89,7 @@ async fn a_job_that_is_here_is_not_displaced() {
     for number in 0..50 {
         silent.push(open([127, 0, 1, number], daemon.addr, b"D").await);
     }
-    for job in &mut jobs {
-        open_gate(&gate).await;
-        let (head, _) = decode(Protocol::Plain, &read_all(job).await);
-        assert!(head.status.success());
-    }
+    all_compile(jobs, &gate).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -127,12 +137,9 @@ async fn one_address_has_so_many_jobs_and_no_more() {
     let mut refused = open([127, 0, 1, 1], daemon.addr, b"").await;
     assert_eq!(read_all(&mut refused).await, b"");
     assert!(matches!(daemon.event().await, Event::Crowded(_)));
-    let mut other = open([127, 0, 1, 2], daemon.addr, &bytes).await;
-    for job in jobs.iter_mut().chain([&mut other]) {
-        open_gate(&gate).await;
-        let (head, _) = decode(Protocol::Plain, &read_all(job).await);
-        assert!(head.status.success());
-    }
+    let other = open([127, 0, 1, 2], daemon.addr, &bytes).await;
+    jobs.push(other);
+    all_compile(jobs, &gate).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -153,5 +160,28 @@ async fn a_source_of_more_bytes_than_allowed_is_refused_in_both_protocols() {
         assert_eq!(!answer.is_empty(), fits, "{protocol:?} {len}");
         let result = daemon.result().await;
         assert_eq!(!matches!(result, JobResult::Refused(_)), fits, "{result:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_object_of_any_length_comes_back_by_both_protocols() {
+    const LIMIT: usize = 40 << 20;
+    let dir = scripts(&[("cc", "read len < x.i; truncate -s $len x.o; printf end >> x.o")]);
+    let limits = ServerLimits { object_bytes: LIMIT, ..ServerLimits::default() };
+    let mut daemon = Running::start(Setting { limits, ..any_program(dir.path()) }).await;
+    // The longest are not compressed.
+    for len in [0, 1 << 20, LIMIT - 3, LIMIT - 2] {
+        for protocol in [Protocol::Plain, Protocol::Lzo] {
+            let bytes = request(protocol, WORDS, format!("{len}\n").as_bytes());
+            let answer = converse(daemon.addr, &bytes).await;
+            let result = daemon.result().await;
+            if len > LIMIT - 3 {
+                assert!(answer.is_empty() && matches!(result, JobResult::Failed(_)), "{result:?}");
+                continue;
+            }
+            let (head, object) = decode(protocol, &answer);
+            assert!(head.status.success());
+            assert!(object.len() == len + 3 && object.ends_with(b"end"), "{protocol:?} {len}");
+        }
     }
 }
