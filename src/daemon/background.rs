@@ -17,6 +17,7 @@ use tracing::{info, warn};
 use super::advert::{self, Reachability};
 use super::compiler::Surroundings;
 use super::compilers::{Inventory, Scanner};
+use super::endings::Endings;
 use super::failure::Failure;
 use super::log::{self, LogSink};
 use super::observe::{self, observe};
@@ -120,6 +121,7 @@ fn say(line: &str) {
 fn live(ready: Ready, announce: impl FnOnce(String)) -> Result<(), Failure> {
     log::start(&ready.log, ready.log_level);
     let workspace = Workspace::open(&ready.temp_dir, ready.identity.id)?;
+    let endings = Endings::prepare(&workspace);
     let runtime = runtime(ready.identity.cores).map_err(Failure::Runtime)?;
     let mut pid_file = ready.pid_file;
     if let Some(pid_file) = &mut pid_file {
@@ -137,6 +139,7 @@ fn live(ready: Ready, announce: impl FnOnce(String)) -> Result<(), Failure> {
             .map_err(Failure::Runtime)?;
         tokio::spawn(ending);
         tokio::spawn(feed_watchdog(Arc::clone(&notifier)));
+        tokio::spawn(endings.watch());
         let advertise = ready.advertise;
         let advertiser = advertise.map(|reachability| advert::start(&ready.identity, reachability));
         let advertiser = advertiser.transpose().map_err(RunError::Advertise)?;
@@ -185,6 +188,7 @@ fn live(ready: Ready, announce: impl FnOnce(String)) -> Result<(), Failure> {
         info!("ended");
     }
     runtime.shutdown_timeout(LAST_THREADS);
+    endings.conclude();
     ended
 }
 

@@ -1,7 +1,8 @@
 //! The one place that starts a compiler.
 //!
 //! A compiler runs in a process group of its own, in its job's directory, with a cleaned
-//! environment; its output is kept up to a limit. When the job's future is dropped, the whole
+//! environment; its output is kept up to a limit. At its end, whatever that is, what it has left
+//! behind is ended too, in its group or out of it. When the job's future is dropped, the whole
 //! group is killed. Core dumps and priority are set for the daemon as a whole and inherited.
 
 use std::ffi::OsString;
@@ -11,16 +12,19 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
+use crate::sys::children::{self, Started};
 use crate::sys::process::ProcessGroup;
 
 /// How long a compiler that was asked to end may take until it is made to.
-const GRACE: Duration = Duration::from_secs(1);
+pub(super) const GRACE: Duration = Duration::from_secs(1);
+/// Between two looks at what a compiler left behind, each time twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(1);
 /// Pipes hold 64 KiB.
 const READ_SIZE: usize = 64 << 10;
 
@@ -93,58 +97,81 @@ impl Display for CompilerError {
 
 impl std::error::Error for CompilerError {}
 
-/// Kills the group unless its leader has been reaped: until then its number cannot be reused.
-struct GroupGuard(Option<ProcessGroup>);
+/// The group of a compiler that runs: killed when dropped, unless its leader has been reaped. Until
+/// then its number cannot be reused.
+struct Group {
+    number: Option<ProcessGroup>,
+    /// Until its leader is reaped.
+    started: Option<Started>,
+}
 
-impl GroupGuard {
-    /// The leader has just been reaped; what it left behind goes too.
-    fn leader_ended(&mut self) {
-        if let Some(group) = self.0.take() {
-            group.kill();
+impl Group {
+    /// The leader has just been reaped; what it left behind goes too, and has gone when this
+    /// completes.
+    async fn leader_ended(&mut self) {
+        self.kill();
+        let begun = Instant::now();
+        let mut pause = FIRST_PAUSE;
+        // A process that the kernel does not let go is left to the next job's end.
+        while !children::end_strays() && begun.elapsed() < GRACE {
+            tokio::time::sleep(pause).await;
+            pause *= 2;
         }
     }
-}
 
-impl Drop for GroupGuard {
-    fn drop(&mut self) {
-        self.leader_ended();
+    fn kill(&mut self) {
+        if let Some(group) = self.number.take() {
+            group.kill();
+        }
+        self.started = None;
     }
 }
 
-/// Runs the compiler to its end, or until `client_gone` completes.
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Why a compiler is ended by us.
+enum Cause {
+    ClientGone,
+    Lifetime,
+}
+
+/// Runs the compiler to its end, or until `client_gone` completes. When this completes, nothing of
+/// the job runs any more.
 pub(crate) async fn run(
     order: Order<'_>,
     client_gone: impl Future<Output = ()>,
 ) -> Result<Outcome, CompilerError> {
-    let child = start(&order).map_err(CompilerError::NotStarted)?;
-    let group = child.id().and_then(ProcessGroup::led_by);
-    let terminate = || {
-        if let Some(group) = group {
-            group.terminate();
-        }
-    };
+    let (child, group) = start(&order).map_err(CompilerError::NotStarted)?;
+    let number = group.number;
     let mut finished = pin!(collect(child, group, order.surroundings.output_limit));
-    tokio::select! {
+    let cause = tokio::select! {
         outcome = &mut finished => return outcome.map_err(CompilerError::Lost),
-        () = client_gone => {
-            terminate();
-            // Whether it obeys or not: dropping `finished` kills what is left.
-            let _ = timeout(GRACE, finished).await;
-            return Err(CompilerError::ClientGone);
-        }
-        () = end_of(order.surroundings.lifetime) => terminate(),
+        () = client_gone => Cause::ClientGone,
+        () = end_of(order.surroundings.lifetime) => Cause::Lifetime,
+    };
+    if let Some(group) = number {
+        group.terminate();
     }
     let said = match timeout(GRACE, &mut finished).await {
         Ok(outcome) => outcome,
         Err(_) => {
-            if let Some(group) = group {
+            if let Some(group) = number {
                 group.kill();
             }
             finished.await
         }
     };
-    let outcome = said.map_err(CompilerError::Lost)?;
-    Ok(Outcome { end: End::TimedOut, ..outcome })
+    match cause {
+        Cause::ClientGone => Err(CompilerError::ClientGone),
+        Cause::Lifetime => {
+            let outcome = said.map_err(CompilerError::Lost)?;
+            Ok(Outcome { end: End::TimedOut, ..outcome })
+        }
+    }
 }
 
 async fn end_of(lifetime: Option<Duration>) {
@@ -154,9 +181,10 @@ async fn end_of(lifetime: Option<Duration>) {
     }
 }
 
-fn start(order: &Order<'_>) -> io::Result<Child> {
+fn start(order: &Order<'_>) -> io::Result<(Child, Group)> {
     let surroundings = order.surroundings;
-    Command::new(&order.program)
+    let mut command = Command::new(&order.program);
+    command
         .args(&order.args)
         .current_dir(order.dir)
         .env_clear()
@@ -169,49 +197,79 @@ fn start(order: &Order<'_>) -> io::Result<Child> {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0)
-        .kill_on_drop(true)
-        .spawn()
+        .kill_on_drop(true);
+    let (child, started) = children::start(|| command.spawn(), Child::id)?;
+    let number = child.id().and_then(ProcessGroup::led_by);
+    Ok((child, Group { number, started: Some(started) }))
 }
 
 /// Waits for the end of the compiler and of its output.
-async fn collect(
-    mut child: Child,
-    group: Option<ProcessGroup>,
-    limit: usize,
-) -> io::Result<Outcome> {
-    let mut guard = GroupGuard(group);
-    let stdout = child.stdout.take().expect("stdout was asked for as a pipe");
-    let stderr = child.stderr.take().expect("stderr was asked for as a pipe");
-    let ended = async {
-        let status = child.wait().await;
-        // A process that it left in the background would keep the pipes open.
-        guard.leader_ended();
-        status
+async fn collect(mut child: Child, mut group: Group, limit: usize) -> io::Result<Outcome> {
+    let stdout_pipe = child.stdout.take().expect("stdout was asked for as a pipe");
+    let stderr_pipe = child.stderr.take().expect("stderr was asked for as a pipe");
+    let (mut stdout, mut stderr) = (Kept::new(limit), Kept::new(limit));
+    let status = {
+        let reading = async {
+            tokio::try_join!(stdout.read(stdout_pipe), stderr.read(stderr_pipe)).map(drop)
+        };
+        let ended = async {
+            let status = child.wait().await;
+            // A process that it left in the background would keep the pipes open.
+            group.leader_ended().await;
+            status
+        };
+        let (mut reading, mut ended) = (pin!(reading), pin!(ended));
+        tokio::select! {
+            status = &mut ended => {
+                // Whoever holds a pipe open now is not one of ours.
+                if let Ok(read) = timeout(GRACE, reading).await {
+                    read?;
+                }
+                status?
+            }
+            read = &mut reading => {
+                read?;
+                ended.await?
+            }
+        }
     };
-    let (status, stdout, stderr) =
-        tokio::try_join!(ended, read_capped(stdout, limit), read_capped(stderr, limit))?;
-    Ok(Outcome { end: End::Exited(status), stdout, stderr })
+    Ok(Outcome { end: End::Exited(status), stdout: stdout.finish(), stderr: stderr.finish() })
 }
 
-/// All that comes, of which the first `limit` bytes are kept, with a note when some were not.
-async fn read_capped(mut pipe: impl AsyncRead + Unpin, limit: usize) -> io::Result<Vec<u8>> {
-    let mut kept = Vec::new();
-    let mut n_lost: usize = 0;
-    let mut buffer = Vec::with_capacity(READ_SIZE);
-    loop {
-        buffer.clear();
-        if pipe.read_buf(&mut buffer).await? == 0 {
-            break;
+/// The beginning of what a compiler says.
+struct Kept {
+    bytes: Vec<u8>,
+    limit: usize,
+    n_lost: usize,
+}
+
+impl Kept {
+    fn new(limit: usize) -> Self {
+        Self { bytes: Vec::new(), limit, n_lost: 0 }
+    }
+
+    /// Reads all that comes.
+    async fn read(&mut self, mut pipe: impl AsyncRead + Unpin) -> io::Result<()> {
+        let mut buffer = Vec::with_capacity(READ_SIZE);
+        while pipe.read_buf(&mut buffer).await? > 0 {
+            let room = self.limit - self.bytes.len();
+            let (fits, rest) = buffer.split_at(buffer.len().min(room));
+            self.bytes.extend_from_slice(fits);
+            self.n_lost += rest.len();
+            buffer.clear();
         }
-        let room = limit - kept.len();
-        let (fits, rest) = buffer.split_at(buffer.len().min(room));
-        kept.extend_from_slice(fits);
-        n_lost += rest.len();
+        Ok(())
     }
-    if n_lost > 0 {
-        kept.extend_from_slice(format!("\ndistccd: {n_lost} more bytes left out\n").as_bytes());
+
+    /// What was kept, with a note if some was not.
+    fn finish(self) -> Vec<u8> {
+        let Self { mut bytes, n_lost, .. } = self;
+        if n_lost > 0 {
+            bytes
+                .extend_from_slice(format!("\ndistccd: {n_lost} more bytes left out\n").as_bytes());
+        }
+        bytes
     }
-    Ok(kept)
 }
 
 #[cfg(test)]

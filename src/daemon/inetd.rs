@@ -16,7 +16,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::os::unix::net::UnixStream as StdStream;
 use std::path::Path;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::thread;
@@ -30,10 +30,13 @@ use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 use tracing::{Level, info, warn};
 
+use super::compiler;
 use super::compilers::{Scanner, generation_of};
 use super::connection::Stream;
+use super::endings::Endings;
 use super::failure::Failure;
 use super::guests::Progress;
 use super::job;
@@ -104,15 +107,17 @@ pub(super) fn serve(mut settings: DaemonSettings) -> Result<(), Failure> {
         scanner = scanner.narrowed_by(Vec::new());
     }
     let workspace = Workspace::open(&environment.temp_dir, identity.id)?;
+    let endings = Endings::prepare(&workspace);
     let runtime = Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
+        tokio::spawn(endings.watch());
         let asked_to_end = asked_to_end().map_err(Failure::Runtime)?;
         let stream = InetdStream::open(visitor.checked.is_some()).map_err(Failure::Runtime)?;
         let scan = spawn_blocking(move || scanner.scan_for_one_job());
         let mut inventory = scan.await.map_err(|died| Failure::Runtime(io::Error::other(died)))?;
         inventory.generation = generation_of(&inventory.found);
         let (_found, inventory) = watch::channel(Arc::new(inventory));
-        let (_set_phase, phase) = watch::channel(Phase::Serving);
+        let (set_phase, phase) = watch::channel(Phase::Serving);
         let (events, inbox) = mpsc::channel(observe::QUEUE_LEN);
         let server = Server {
             slots: Arc::new(Semaphore::new(1)),
@@ -132,15 +137,26 @@ pub(super) fn serve(mut settings: DaemonSettings) -> Result<(), Failure> {
             phase,
         };
         let observer = tokio::spawn(observe(inbox));
-        tokio::select! {
-            () = job::serve(stream, visitor.shown, Progress::default(), &server) => {}
-            // Dropping the conversation kills its compiler and removes its directory.
-            () = asked_to_end => info!("asked to end"),
+        {
+            let progress = Progress::default();
+            let mut conversation = pin!(job::serve(stream, visitor.shown, progress, &server));
+            tokio::select! {
+                () = &mut conversation => {}
+                () = asked_to_end => {
+                    info!("asked to end");
+                    set_phase.send_replace(Phase::Stopping);
+                    // A compiler that does not obey is killed meanwhile.
+                    let _ = timeout(compiler::GRACE * 2, conversation).await;
+                }
+            }
         }
         drop(server);
         let _ = observer.await;
         Ok(())
-    })
+    });
+    drop(runtime);
+    endings.conclude();
+    ended
 }
 
 /// A log that cannot be written is no reason to turn a client away, unless it was asked for.

@@ -147,6 +147,14 @@ async fn converse(
     ready.run(connection, server).await.map(Some)
 }
 
+/// Completes when nobody waits for the compiler any more.
+async fn unwanted(connection: &mut Connection, server: &Server) {
+    tokio::select! {
+        () = connection.departure() => {}
+        () = reached(&server.phase, Phase::Stopping) => {}
+    }
+}
+
 /// A job that has all it needs, a slot included.
 struct ReadyJob {
     name: JobName,
@@ -223,6 +231,9 @@ impl ReadyJob {
             Err(CompilerError::NotStarted(error)) => {
                 Answer::not_started(&self.name.compiler, &error)
             }
+            Err(CompilerError::ClientGone) if *server.phase.borrow() == Phase::Stopping => {
+                return Err(JobError::Failed("this server ended first".to_owned()));
+            }
             Err(CompilerError::ClientGone) => return Err(JobError::ClientGone),
             Err(error @ CompilerError::Lost(_)) => return Err(JobError::Failed(error.to_string())),
         };
@@ -247,13 +258,13 @@ impl ReadyJob {
     ) -> Result<Result<Outcome, CompilerError>, JobError> {
         let shield = self.program.shield.for_command(&self.admitted);
         let order = self.order(shield, self.object(""), server)?;
-        let first = compiler::run(order, connection.departure()).await;
+        let first = compiler::run(order, unwanted(connection, server)).await;
         let (Some(shield), Ok(outcome)) = (shield.for_words(), &first) else { return Ok(first) };
         let words = if outcome.stderr.is_empty() || outcome.end == End::TimedOut {
             Ok(Vec::new())
         } else {
             let order = self.order(shield, self.object("again."), server)?;
-            compiler::run(order, connection.departure()).await.map(|outcome| outcome.stderr)
+            compiler::run(order, unwanted(connection, server)).await.map(|outcome| outcome.stderr)
         };
         Ok(words.and_then(|stderr| first.map(|outcome| Outcome { stderr, ..outcome })))
     }

@@ -16,6 +16,7 @@ use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
+use super::compiler;
 use super::guests::{Admission, Guests, Progress};
 use super::job;
 use super::observe::Event;
@@ -106,14 +107,19 @@ pub(crate) async fn serve(listeners: Vec<TcpListener>, server: Arc<Server>) {
     }
     drop(listeners);
     let mut tasks = door.tasks;
-    let mut stopping = std::pin::pin!(reached(&server.phase, Phase::Stopping));
+    let over = async {
+        reached(&server.phase, Phase::Stopping).await;
+        // Compilers that do not obey are killed meanwhile.
+        tokio::time::sleep(compiler::GRACE * 2).await;
+    };
+    let mut over = std::pin::pin!(over);
     loop {
         tokio::select! {
             ended = tasks.join_next() => match ended {
                 Some(ended) => report_panic(ended),
                 None => return,
             },
-            () = &mut stopping => break,
+            () = &mut over => break,
         }
     }
     // Dropping a connection's future kills its compiler and removes its directory.

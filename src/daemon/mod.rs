@@ -6,6 +6,7 @@ mod background;
 mod compiler;
 mod compilers;
 mod connection;
+mod endings;
 mod failure;
 mod guests;
 mod hello;
@@ -24,6 +25,7 @@ mod shield;
 mod source;
 mod start;
 mod state;
+mod sweep;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Directories for jobs: `$TMPDIR/distccd-<id>/run-*/job-<n>`, readable by nobody else. A job's
-//! directory goes when its [`JobDir`] is dropped, those of a daemon that was killed at the start
-//! of the next with the same id.
+//! directory goes when its [`JobDir`] is dropped, those of a daemon that was killed by its guard,
+//! or else at the start of the next.
 
 use std::fmt::{self, Display, Formatter};
 use std::fs::{self, DirBuilder, File};
@@ -12,11 +12,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use nix::fcntl::{Flock, FlockArg};
 use nix::unistd::geteuid;
 use tempfile::{Builder, TempDir};
+use tokio::runtime::Handle;
+use tracing::warn;
 
+use super::sweep::{remove_small, remove_tree};
 use crate::base::node::NodeId;
 
+/// Prefix of the directory of one node.
+const NODE_PREFIX: &str = "distccd-";
 /// Prefix of the directory that one run of a daemon owns.
 const RUN_PREFIX: &str = "run-";
+
+/// So often a start meets another daemon's end at worst.
+const MAX_TRIES: u32 = 100;
 
 /// The directory of one run of the daemon. Two daemons of one id (two ports) live beside each
 /// other: each holds a lock on its own, and only directories without a holder are swept.
@@ -48,17 +56,18 @@ impl Workspace {
     /// node left there.
     pub(crate) fn open(temp_dir: &Path, id: NodeId) -> Result<Self, WorkspaceError> {
         let failed = |path: &Path, error| WorkspaceError { path: path.to_owned(), error };
-        let node_dir = own_directory(temp_dir, id).map_err(|error| failed(temp_dir, error))?;
-        let run = || -> io::Result<(TempDir, Flock<File>)> {
-            // Held while sweeping and creating, so that nobody sweeps a directory between its
-            // creation and its lock.
-            let _turn = lock(&node_dir, FlockArg::LockExclusive)?;
-            sweep(&node_dir);
-            let run = private(RUN_PREFIX, &node_dir)?;
-            let held = lock(run.path(), FlockArg::LockExclusiveNonblock)?;
-            Ok((run, held))
+        let mut n_tries = 0;
+        let (run, held) = loop {
+            let node_dir = own_directory(temp_dir, id).map_err(|error| failed(temp_dir, error))?;
+            match own_run(temp_dir, &node_dir) {
+                Ok(run) => break run,
+                // Another daemon that ends, or sweeps, has removed the empty directory.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && n_tries < MAX_TRIES => {
+                    n_tries += 1;
+                }
+                Err(error) => return Err(failed(&node_dir, error)),
+            }
         };
-        let (run, held) = run().map_err(|error| failed(&node_dir, error))?;
         Ok(Self { run, _lock: held, n_jobs: AtomicU64::new(0) })
     }
 
@@ -83,7 +92,6 @@ impl Workspace {
     }
 
     /// Where the job directories are.
-    #[cfg(test)]
     pub(crate) fn path(&self) -> &Path {
         self.run.path()
     }
@@ -91,11 +99,16 @@ impl Workspace {
 
 impl Drop for Workspace {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(self.run.path());
-        // Fails, as it should, while another daemon of this node works in it.
-        if let Some(node_dir) = self.run.path().parent() {
-            let _ = fs::remove_dir(node_dir);
-        }
+        clear(self.run.path());
+    }
+}
+
+/// Removes the directory of a run that has ended.
+pub(super) fn clear(run: &Path) {
+    let _ = remove_tree(run);
+    // Fails, as it should, while another daemon of this node works in it.
+    if let Some(node_dir) = run.parent() {
+        let _ = fs::remove_dir(node_dir);
     }
 }
 
@@ -114,15 +127,28 @@ impl JobDir {
 
 impl Drop for JobDir {
     fn drop(&mut self) {
+        if remove_small(&self.path).is_ok() {
+            return;
+        }
+        let path = std::mem::take(&mut self.path);
         // What cannot be removed now is swept at the next start.
-        let _ = fs::remove_dir_all(&self.path);
+        let remove = move || {
+            if let Err(error) = remove_tree(&path) {
+                warn!(%error, "cannot remove {}", path.display());
+            }
+        };
+        // A hundred thousand files take longer than the connections should wait.
+        match Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(remove)),
+            Err(_) => remove(),
+        }
     }
 }
 
 /// The node's directory, made if need be. A directory of that name that somebody else made is
 /// left alone, and one with a name that nobody can guess is used.
 fn own_directory(temp_dir: &Path, id: NodeId) -> io::Result<PathBuf> {
-    let path = temp_dir.join(format!("distccd-{id}"));
+    let path = temp_dir.join(format!("{NODE_PREFIX}{id}"));
     match DirBuilder::new().mode(0o700).create(&path) {
         Ok(()) => return Ok(path),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
@@ -133,7 +159,19 @@ fn own_directory(temp_dir: &Path, id: NodeId) -> io::Result<PathBuf> {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o700))?;
         return Ok(path);
     }
-    Ok(private(&format!("distccd-{id}-"), temp_dir)?.keep())
+    Ok(private(&format!("{NODE_PREFIX}{id}-"), temp_dir)?.keep())
+}
+
+/// The directory of this run and its lock, once those of dead runs are gone.
+fn own_run(temp_dir: &Path, node_dir: &Path) -> io::Result<(TempDir, Flock<File>)> {
+    // Held while sweeping and creating, so that nobody sweeps a directory between its creation and
+    // its lock.
+    let _turn = lock(node_dir, FlockArg::LockExclusive)?;
+    sweep(node_dir);
+    sweep_other_nodes(temp_dir, node_dir);
+    let run = private(RUN_PREFIX, node_dir)?;
+    let held = lock(run.path(), FlockArg::LockExclusiveNonblock)?;
+    Ok((run, held))
 }
 
 /// A new directory that nobody else may enter.
@@ -152,7 +190,28 @@ fn sweep(node_dir: &Path) {
     for entry in entries.flatten() {
         let is_run = entry.file_name().to_string_lossy().starts_with(RUN_PREFIX);
         if is_run && lock(&entry.path(), FlockArg::LockExclusiveNonblock).is_ok() {
-            let _ = fs::remove_dir_all(entry.path());
+            let _ = remove_tree(&entry.path());
+        }
+    }
+}
+
+/// The same for those of other nodes that this user ran: a daemon that can keep no id has another
+/// at each start.
+fn sweep_other_nodes(temp_dir: &Path, node_dir: &Path) {
+    let Ok(entries) = fs::read_dir(temp_dir) else { return };
+    let us = geteuid().as_raw();
+    for entry in entries.flatten() {
+        let is_node = entry.file_name().to_string_lossy().starts_with(NODE_PREFIX);
+        let path = entry.path();
+        let is_ours = || entry.metadata().is_ok_and(|meta| meta.is_dir() && meta.uid() == us);
+        if !is_node || path == node_dir || !is_ours() {
+            continue;
+        }
+        // Held by one that starts at this moment.
+        if let Ok(_turn) = lock(&path, FlockArg::LockExclusiveNonblock) {
+            sweep(&path);
+            // Fails while a daemon works in it.
+            let _ = fs::remove_dir(&path);
         }
     }
 }
@@ -197,6 +256,22 @@ mod tests {
         assert!(!node_dir.join("run-dead").exists());
         assert!(node_dir.join("other").exists());
         assert!(living.path().exists() && next.path().exists());
+    }
+
+    #[test]
+    fn dead_runs_of_other_nodes_are_swept_too() {
+        let temp = tempfile::tempdir().unwrap();
+        let living = Workspace::open(temp.path(), NodeId(1)).unwrap();
+        fs::create_dir_all(temp.path().join("distccd-00000002/run-dead/job-3")).unwrap();
+        fs::create_dir_all(temp.path().join("distccd-00000003-Abc/run-dead")).unwrap();
+        fs::create_dir(temp.path().join("distccd-00000001/run-dead")).unwrap();
+        fs::create_dir(temp.path().join("other")).unwrap();
+        let next = Workspace::open(temp.path(), ID).unwrap();
+        assert!(living.path().exists() && next.path().exists());
+        let mut left = names(temp.path());
+        left.sort_unstable();
+        assert_eq!(left, ["distccd-00000001", "distccd-7f3a91c2", "other"]);
+        assert_eq!(names(&temp.path().join("distccd-00000001")).len(), 1);
     }
 
     #[test]

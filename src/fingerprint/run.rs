@@ -16,6 +16,8 @@ use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 
+use crate::sys::children;
+
 /// What a compiler says is not read beyond this many bytes.
 const MAX_OUTPUT: u64 = 1 << 20;
 
@@ -59,7 +61,9 @@ pub(super) fn run(mut command: Command, deadline: Duration) -> Result<Ran, RunEr
     command.stdout(stdout.try_clone().map_err(RunError::Output)?);
     command.stderr(stderr.try_clone().map_err(RunError::Output)?);
     // A group of its own, so that what it starts can be ended with it.
-    let child = command.process_group(0).spawn().map_err(RunError::Start)?;
+    command.process_group(0);
+    let started = children::start(|| command.spawn(), |child| Some(child.id()));
+    let (child, _until_reaped) = started.map_err(RunError::Start)?;
     let status = end(child, deadline)?;
     Ok(Ran { status, stdout: read(stdout)?, stderr: read(stderr)? })
 }

@@ -3,8 +3,12 @@
 
 pub(crate) mod child_end;
 #[cfg(feature = "daemon")]
+pub(crate) mod children;
+#[cfg(feature = "daemon")]
 pub(crate) mod clock;
 pub(crate) mod cores;
+#[cfg(feature = "daemon")]
+pub(crate) mod guard;
 #[cfg(feature = "daemon")]
 pub(crate) mod links;
 pub(crate) mod locks;
@@ -12,6 +16,8 @@ pub(crate) mod locks;
 pub(crate) mod privileges;
 #[cfg(feature = "daemon")]
 pub(crate) mod process;
+#[cfg(feature = "daemon")]
+pub(crate) mod process_table;
 pub(crate) mod process_times;
 pub(crate) mod signals;
 #[cfg(feature = "daemon")]

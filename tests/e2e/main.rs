@@ -14,6 +14,7 @@ mod calls;
 mod config;
 mod daemon;
 mod differences;
+mod endings;
 mod hosts;
 mod inetd;
 mod interrupted;
