@@ -50,7 +50,7 @@ install: ## the programs into PREFIX (/usr/local), below DESTDIR
 	for program in $(PROGRAMS); do \
 	    install -D -m 755 $$dir/$$program $(BIN)/$$program && echo $(BIN)/$$program || exit 1; \
 	done
-	@for file in $(wildcard README.md LICENSE config/policy.toml); do \
+	@for file in $(wildcard README.md LICENSE config/policy.toml config/distccd.toml); do \
 	    install -D -m 644 $$file $(DOC)/$${file##*/} && echo $(DOC)/$${file##*/} || exit 1; \
 	done
 

@@ -11,7 +11,7 @@ use super::start::RunError;
 use super::workspace::WorkspaceError;
 use crate::base::exit;
 use crate::policy::access::AllowError;
-use crate::settings::daemon::UsageError;
+use crate::settings::daemon::{EnvironmentError, UsageError};
 use crate::sys::privileges::PrivilegeError;
 
 /// Why a daemon does not start. `Display` is one line for the user.
@@ -26,6 +26,15 @@ pub(super) enum Failure {
         /// What is wrong with it.
         error: AllowError,
     },
+    /// A host name in `--allow`.
+    Unresolved {
+        /// As typed.
+        text: String,
+        /// Why it has no address.
+        error: io::Error,
+    },
+    /// A variable.
+    Environment(EnvironmentError),
     /// The port.
     Bind(BindError),
     /// What systemd gave us to listen on.
@@ -80,7 +89,10 @@ impl Failure {
     /// The original's number for it.
     pub(super) const fn exit_code(&self) -> u8 {
         match self {
-            Self::Usage(_) | Self::Allow { .. } => exit::BAD_ARGUMENTS,
+            Self::Usage(_)
+            | Self::Allow { .. }
+            | Self::Unresolved { .. }
+            | Self::Environment(_) => exit::BAD_ARGUMENTS,
             Self::Bind(_) | Self::Sockets(_) => exit::BIND_FAILED,
             Self::NoCompiler { .. } => exit::COMPILER_MISSING,
             Self::Privileges(_) => exit::SETUID_FAILED,
@@ -101,8 +113,12 @@ impl Failure {
 impl Display for Failure {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Usage(error) => write!(f, "{error} (see distccd --help)"),
+            Self::Usage(error) => error.fmt(f),
             Self::Allow { text, error } => write!(f, "cannot use --allow '{text}': {error}"),
+            Self::Unresolved { text, error } => {
+                write!(f, "cannot use --allow '{text}': no address of that host: {error}")
+            }
+            Self::Environment(error) => error.fmt(f),
             Self::Bind(error) => error.fmt(f),
             Self::Sockets(error) => write!(f, "cannot use the sockets of systemd: {error}"),
             Self::Privileges(error) => write!(f, "cannot give up root: {error}"),
@@ -139,6 +155,12 @@ impl Display for Failure {
 }
 
 impl std::error::Error for Failure {}
+
+impl From<EnvironmentError> for Failure {
+    fn from(error: EnvironmentError) -> Self {
+        Self::Environment(error)
+    }
+}
 
 impl From<BindError> for Failure {
     fn from(error: BindError) -> Self {

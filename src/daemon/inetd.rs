@@ -81,7 +81,7 @@ pub(super) fn serve(mut settings: DaemonSettings) -> Result<(), Failure> {
     let access = launch::access_list(&settings)?;
     let visitor = visitor();
     let account = launch::unprivileged_account(&settings)?;
-    let environment = DaemonEnvironment::from_process(account.is_some());
+    let environment = DaemonEnvironment::from_process(account.is_some())?;
     Workspace::check(&environment.temp_dir)?;
     process::forbid_core_dumps();
     process::set_umask();

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use ipnet::IpNet;
+
 use super::advert::Reachability;
 use super::background::{self, Ready, Summary};
 use super::compiler::Surroundings;
@@ -20,9 +22,9 @@ use super::pid_file::PidFile;
 use super::server::{Identity, Programs};
 use super::state;
 use super::workspace::Workspace;
-use crate::policy::access::{self, AccessList};
+use crate::policy::access::{self, AccessList, AllowError};
 use crate::settings::daemon::{
-    DaemonEnvironment, DaemonSettings, LogTarget, Request, SYSLOG_SOCKET, parse,
+    Caller, DaemonEnvironment, DaemonSettings, LogTarget, Request, SYSLOG_SOCKET, names, parse,
 };
 use crate::settings::hosts::DEFAULT_PORT;
 use crate::sys::cores;
@@ -45,8 +47,8 @@ pub(super) fn main() -> ExitCode {
     process::close_inherited(given);
     // What is wrong is told to the administrator, not to the client as its answer.
     let hears_client = inetd::spare_client();
-    let cwd = env::current_dir().unwrap_or_else(|_| "/".into());
-    let ended = match parse(env::args_os(), &cwd) {
+    let caller = Caller::of_process(privileges::is_root());
+    let ended = match parse(env::args_os(), &caller) {
         Ok(Request::Print(text)) => {
             // A reader that closed its pipe has seen enough.
             let _ = io::stdout().write_all(text.as_bytes());
@@ -77,7 +79,7 @@ fn launch(mut settings: DaemonSettings, given: GivenSockets) -> Result<(), Failu
     let mut notes = Vec::new();
     let access = access_list(&settings)?;
     let account = unprivileged_account(&settings)?;
-    let environment = DaemonEnvironment::from_process(account.is_some());
+    let environment = DaemonEnvironment::from_process(account.is_some())?;
     Workspace::check(&environment.temp_dir)?;
     process::raise_descriptor_limit();
     process::forbid_core_dumps();
@@ -151,14 +153,25 @@ fn follow_sockets(
 }
 
 pub(super) fn access_list(settings: &DaemonSettings) -> Result<AccessList, Failure> {
-    let rules = settings
-        .allow
-        .iter()
-        .map(|text| {
-            access::parse(text).map_err(|error| Failure::Allow { text: text.clone(), error })
-        })
-        .collect::<Result<Vec<_>, _>>()?;
+    let mut rules = Vec::new();
+    for text in &settings.allow {
+        rules.extend(allowed(text)?);
+    }
     Ok(AccessList::new(rules, settings.allow_private))
+}
+
+/// The networks that one value of `--allow` stands for: itself, or the addresses of a host.
+pub(super) fn allowed(text: &str) -> Result<Vec<IpNet>, Failure> {
+    let failed = |error| Failure::Allow { text: text.to_owned(), error };
+    match access::parse(text) {
+        Ok(net) => Ok(vec![net]),
+        Err(AllowError::HostName { text: name }) if name == text => {
+            let found = names::addresses(text);
+            let found = found.map_err(|error| Failure::Unresolved { text: name, error })?;
+            Ok(found.into_iter().map(IpNet::from).collect())
+        }
+        Err(error) => Err(failed(error)),
+    }
 }
 
 /// The user to become; none if this is no root, or one that only its user namespace takes for

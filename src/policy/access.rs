@@ -85,9 +85,9 @@ impl Display for AccessList {
 pub(crate) enum AllowError {
     /// Nothing was given.
     Empty,
-    /// The text looks like a host name.
+    /// A host name, which only its user can resolve.
     HostName {
-        /// As typed.
+        /// As typed, before the slash.
         text: String,
     },
     /// Not an address.
@@ -115,7 +115,7 @@ impl Display for AllowError {
         match self {
             Self::Empty => write!(f, "expected {WANTED}"),
             Self::HostName { text } => {
-                write!(f, "host names are not taken here, expected {WANTED}, not {text:?}")
+                write!(f, "a host name has no mask, expected {WANTED}, not {text:?}")
             }
             Self::BadAddress { text } => write!(f, "expected {WANTED}, not {text:?}"),
             Self::BadMask { text } => {

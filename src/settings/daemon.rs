@@ -6,28 +6,35 @@ use std::env;
 use std::ffi::OsString;
 use std::fmt::{self, Display, Formatter};
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Parser, ValueEnum};
 
 use self::flags::RawFlags;
+use self::words::Words;
 use crate::settings::hosts::DEFAULT_PORT;
 
-pub(crate) use self::environment::DaemonEnvironment;
+pub(crate) use self::environment::{DaemonEnvironment, EnvironmentError};
 pub(crate) use self::flags::SYSLOG_SOCKET;
 pub(crate) use self::limits::ServerLimits;
 
 mod environment;
+mod file;
 mod flags;
 mod limits;
+pub(crate) mod names;
+mod words;
+
+/// Where settings stand, if the command line does not say.
+const SYSTEM_FILE: &str = "/etc/distcc/distccd.toml";
 
 /// syslog's levels, as the original names them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogLevel {
     /// What needs the administrator.
-    #[value(aliases = ["emerg", "emergency", "alert", "crit", "critical"])]
+    #[value(aliases = ["emerg", "emergency", "alert", "crit", "critical", "err"])]
     Error,
     /// Also what goes on with less.
     #[value(alias = "warn")]
@@ -101,6 +108,8 @@ pub(crate) struct DaemonSettings {
     pub(crate) oom_score_adj: Option<i16>,
     /// How much a client may ask for.
     pub(crate) limits: ServerLimits,
+    /// The file that settings were read from, if there is one.
+    pub(crate) file: Option<PathBuf>,
 }
 
 /// What the command line asks for.
@@ -112,35 +121,108 @@ pub(crate) enum Request {
     Print(String),
 }
 
-/// A command line that cannot be used: one line saying what and how it should be.
+/// Settings that cannot be used: a line for each problem, saying what and how it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct UsageError(String);
+pub(crate) struct UsageError {
+    lines: Vec<String>,
+    /// `--help` says more.
+    is_of_command_line: bool,
+}
+
+impl UsageError {
+    /// One of the command line.
+    fn of(line: String) -> Self {
+        Self { lines: vec![line], is_of_command_line: true }
+    }
+
+    /// Those of a file, each line with its place.
+    fn of_file(lines: Vec<String>) -> Self {
+        Self { lines, is_of_command_line: false }
+    }
+}
 
 impl Display for UsageError {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.lines.join("\n"))?;
+        f.write_str(if self.is_of_command_line { " (see distccd --help)" } else { "" })
     }
 }
 
 impl std::error::Error for UsageError {}
 
-/// Reads a command line, the program's name included. Relative paths are taken from `cwd`, since
-/// the daemon will work elsewhere.
-pub(crate) fn parse<I>(args: I, cwd: &Path) -> Result<Request, UsageError>
+/// What else than words decides what is meant.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller {
+    /// Relative paths are taken from here, since the daemon will work elsewhere.
+    pub(crate) cwd: PathBuf,
+    /// `$DISTCC_IO_TIMEOUT`
+    pub(crate) io_timeout: Option<OsString>,
+    /// May files of the machine be written?
+    pub(crate) is_root: bool,
+    /// The file of settings if none is named.
+    pub(crate) system_file: PathBuf,
+}
+
+impl Caller {
+    /// Of this process.
+    pub(crate) fn of_process(is_root: bool) -> Self {
+        Self {
+            cwd: env::current_dir().unwrap_or_else(|_| "/".into()),
+            io_timeout: env::var_os("DISTCC_IO_TIMEOUT").filter(|value| !value.is_empty()),
+            is_root,
+            system_file: SYSTEM_FILE.into(),
+        }
+    }
+}
+
+/// Reads a command line, the program's name included, and the file of settings.
+pub(crate) fn parse<I>(args: I, caller: &Caller) -> Result<Request, UsageError>
 where
     I: IntoIterator<Item = OsString>,
 {
-    let raw = match RawFlags::try_parse_from(args) {
+    let words = Words::read(args);
+    // What the command line says alone, and where the file is.
+    let alone = match RawFlags::try_parse_from(words.after(&[])) {
         Ok(raw) => raw,
         Err(error) if error.kind() == ErrorKind::DisplayHelp => {
             return Ok(Request::Print(error.to_string()));
         }
-        Err(error) => return Err(UsageError(first_paragraph(&error.to_string()))),
+        Err(error) => return Err(UsageError::of(first_paragraph(&error.to_string()))),
     };
-    if raw.version {
+    if alone.version {
         return Ok(Request::Print(version_text("distccd")));
     }
-    Ok(Request::Serve(Box::new(raw.check(cwd))))
+    let mut before = io_timeout_words(caller)?;
+    let named = alone.config.as_ref().map(|path| caller.cwd.join(path));
+    let entries = match &named {
+        Some(path) => Some(file::read(path)?),
+        None => file::read_if_there(&caller.system_file)?,
+    };
+    let is_visit = alone.inetd && !caller.is_root && named.is_none();
+    let file = entries.is_some().then(|| named.unwrap_or_else(|| caller.system_file.clone()));
+    before.extend(words.left_open(entries.unwrap_or_default(), is_visit));
+    let raw = read_flags(words.after(&before))?;
+    let settings = DaemonSettings { file, ..raw.settings(&caller.cwd)? };
+    Ok(Request::Serve(Box::new(settings)))
+}
+
+fn read_flags(words: Vec<OsString>) -> Result<RawFlags, UsageError> {
+    RawFlags::try_parse_from(words)
+        .map_err(|error| UsageError::of(first_paragraph(&error.to_string())))
+}
+
+/// The original's variable for how long it waits for a peer that does nothing, as a word of the
+/// command line before all others.
+fn io_timeout_words(caller: &Caller) -> Result<Vec<OsString>, UsageError> {
+    let Some(value) = &caller.io_timeout else { return Ok(Vec::new()) };
+    let is_number = |text: &&str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let text = value.to_str().filter(is_number).unwrap_or_default();
+    match ServerLimits::default().set("progress_time", text) {
+        Ok(()) => Ok(vec![format!("--limit=progress_time={text}").into()]),
+        Err(_) => Err(UsageError::of(format!(
+            "DISTCC_IO_TIMEOUT must be a number of seconds above 0, not {value:?}"
+        ))),
+    }
 }
 
 /// The part of clap's report that says what is wrong, as one line.
@@ -169,129 +251,4 @@ pub(crate) fn host_triple() -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::CommandFactory;
-
-    use super::*;
-
-    fn parse_words(words: &[&str]) -> Result<Request, UsageError> {
-        let args = ["distccd"].iter().chain(words).map(OsString::from);
-        parse(args, Path::new("/start"))
-    }
-
-    fn settings(words: &[&str]) -> DaemonSettings {
-        match parse_words(words).unwrap() {
-            Request::Serve(settings) => *settings,
-            Request::Print(text) => panic!("{text}"),
-        }
-    }
-
-    #[test]
-    fn the_flags_are_consistent() {
-        RawFlags::command().debug_assert();
-    }
-
-    #[test]
-    fn the_advertised_command_line_detaches_and_advertises() {
-        let settings = settings(&["--zeroconf", "--allow", "192.168.1.0/24"]);
-        assert!(settings.detach && settings.zeroconf && !settings.allow_private);
-        assert_eq!(settings.allow, ["192.168.1.0/24"]);
-        assert_eq!((settings.port, settings.jobs, settings.nice), (3632, None, 5));
-        assert_eq!(settings.log, LogTarget::Default);
-        assert_eq!(settings.job_lifetime, Some(Duration::from_secs(600)));
-    }
-
-    #[test]
-    fn the_original_test_suite_s_command_line_is_understood() {
-        let settings = settings(&[
-            "--verbose",
-            "--lifetime=120",
-            "--daemon",
-            "--log-file",
-            "d.log",
-            "--pid-file",
-            "/run/d.pid",
-            "--port",
-            "42000",
-            "--allow",
-            "127.0.0.1",
-            "--enable-tcp-insecure",
-        ]);
-        assert_eq!(settings.log, LogTarget::File("/start/d.log".into()));
-        assert_eq!(settings.pid_file, Some("/run/d.pid".into()));
-        assert_eq!(settings.lifetime, Some(Duration::from_secs(120)));
-        assert_eq!(settings.log_level, LogLevel::Debug);
-        assert!(settings.any_program);
-    }
-
-    #[test]
-    fn the_command_line_of_ssh_clients_is_understood() {
-        let settings = settings(&["--inetd", "--enable-tcp-insecure"]);
-        assert!(settings.inetd && settings.any_program);
-    }
-
-    #[test]
-    fn short_forms_and_aliases_mean_the_same() {
-        let settings = settings(&[
-            "-p",
-            "4000",
-            "-a",
-            "::1",
-            "-j4",
-            "-N",
-            "-3",
-            "-P",
-            "p",
-            "--make-me-a-botnet",
-        ]);
-        assert_eq!((settings.port, settings.jobs, settings.nice), (4000, Some(4), -3));
-        assert_eq!(settings.pid_file, Some("/start/p".into()));
-        assert!(settings.any_program);
-    }
-
-    #[test]
-    fn syslog_s_socket_may_be_named() {
-        let log = |word| settings(&[word, "ignored"]).log;
-        assert_eq!(log("--log-syslog"), LogTarget::Syslog("/dev/log".into()));
-        assert_eq!(log("--log-syslog=sock"), LogTarget::Syslog("/start/sock".into()));
-    }
-
-    #[test]
-    fn a_wrong_word_is_reported_in_one_line_with_what_was_expected() {
-        for (words, expected) in [
-            (&["--port", "80000"][..], "80000 is not in 1..=65535"),
-            (&["--port", "0"], "0 is not in 1..=65535"),
-            (&["--jobs", "0"], "0 is not in 1..=4096"),
-            (&["gcc", "--bogus-option"], "unexpected argument '--bogus-option'"),
-            (&["--listen", "everywhere"], "invalid IP address syntax"),
-            (&["--log-level", "loud"], "possible values: error, warning, info, debug"),
-            (&["--log-stderr", "--log-file", "x"], "cannot be used with"),
-            (&["--log-syslog", "--log-file", "x"], "cannot be used with"),
-        ] {
-            let error = parse_words(words).unwrap_err().to_string();
-            assert!(error.contains(expected), "{error}");
-            assert!(!error.contains('\n') && !error.contains('\u{1b}'), "{error}");
-        }
-    }
-
-    #[test]
-    fn help_names_every_flag() {
-        let Request::Print(help) = parse_words(&["--help"]).unwrap() else { panic!("no help") };
-        assert!(help.contains("Usage:"), "{help}");
-        for flag in RawFlags::command().get_arguments().filter_map(|arg| arg.get_long()) {
-            assert!(help.contains(&format!("--{flag}")), "--{flag} is missing");
-        }
-        assert!(help.contains("--make-me-a-botnet"), "{help}");
-    }
-
-    #[test]
-    fn the_version_has_the_original_s_shape() {
-        let Request::Print(text) = parse_words(&["--version"]).unwrap() else { panic!("none") };
-        let lines: Vec<&str> = text.lines().collect();
-        assert!(lines.len() >= 3 && text.ends_with('\n'));
-        assert_eq!(lines[0].split(' ').count(), 3, "{text}");
-        assert!(lines[0].starts_with("distccd "));
-        assert!(lines[1].trim_start().starts_with("(protocol"), "{text}");
-        assert!(lines[1].ends_with(") (default port 3632)"), "{text}");
-    }
-}
+mod tests;

@@ -268,7 +268,9 @@ fn what_cannot_be_started_is_one_line_and_a_code() {
     let port = taken.local_addr().unwrap().port();
     for (options, code, text) in [
         (&[][..], 102, "Address already in use"),
-        (&["--allow", "office"], 101, "--allow 'office'"),
+        (&["--allow", "a..b"], 101, "cannot use --allow 'a..b': no address of that host: "),
+        (&["--allow", "a..b/8"], 101, "a host name has no mask"),
+        (&["--auth"], 101, "built without GSS-API"),
         (&["--port", "80000"], 101, "80000 is not in 1..=65535"),
         (&["--bogus-option"], 101, "--bogus-option"),
     ] {

@@ -2,8 +2,11 @@
 
 use std::env;
 use std::ffi::OsString;
+use std::fmt::{self, Display, Formatter};
+use std::fs;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The compilers' search path where the environment names none.
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
@@ -14,7 +17,8 @@ const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 pub(crate) struct DaemonEnvironment {
     /// Where compilers are looked for: `$DISTCCD_PATH`, else `$PATH`.
     pub(crate) search_path: OsString,
-    /// Where job directories are made: `$TMPDIR`, else `/tmp`.
+    /// Where job directories are made: `$TMPDIR`, as the original does taken from where the daemon
+    /// was started, else `/tmp`.
     pub(crate) temp_dir: PathBuf,
     /// Where state is kept if `--state-dir` does not say; none for a user without a home.
     pub(crate) state_dir: Option<PathBuf>,
@@ -29,24 +33,80 @@ pub(crate) struct DaemonEnvironment {
     pub(crate) save_temps: bool,
 }
 
+/// A variable that cannot be used. Each keeps the daemon from starting: what is meant to narrow
+/// what may run must not be passed over.
+#[derive(Debug)]
+pub(crate) enum EnvironmentError {
+    /// `DISTCC_CMDLIST` cannot be read.
+    UnreadableList {
+        /// As set.
+        path: PathBuf,
+        /// Why not.
+        error: io::Error,
+    },
+    /// `DISTCC_CMDLIST` names no command.
+    EmptyList(PathBuf),
+    /// `DISTCC_CMDLIST_NUMWORDS` is no number above 0.
+    BadNumberOfWords(OsString),
+}
+
+impl Display for EnvironmentError {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnreadableList { path, error } => {
+                write!(f, "cannot read DISTCC_CMDLIST {}: {error}", path.display())
+            }
+            Self::EmptyList(path) => {
+                write!(f, "DISTCC_CMDLIST {} names no command", path.display())
+            }
+            Self::BadNumberOfWords(value) => {
+                write!(f, "DISTCC_CMDLIST_NUMWORDS must be a number above 0, not {value:?}")
+            }
+        }
+    }
+}
+
+impl std::error::Error for EnvironmentError {}
+
 impl DaemonEnvironment {
-    /// Reads the process's environment, once. `is_root` decides where state belongs.
-    pub(crate) fn from_process(is_root: bool) -> Self {
-        Self::read(&env::vars_os().collect::<Vec<_>>(), is_root)
+    /// Reads the process's environment, once, and looks whether the list of commands is there.
+    /// `is_root` decides where state belongs.
+    pub(crate) fn from_process(is_root: bool) -> Result<Self, EnvironmentError> {
+        let cwd = env::current_dir().unwrap_or_else(|_| "/".into());
+        let environment = Self::read(&env::vars_os().collect::<Vec<_>>(), &cwd, is_root)?;
+        if let Some((path, _)) = &environment.command_list {
+            let list = fs::read(path)
+                .map_err(|error| EnvironmentError::UnreadableList { path: path.clone(), error })?;
+            if list.iter().all(u8::is_ascii_whitespace) {
+                return Err(EnvironmentError::EmptyList(path.clone()));
+            }
+        }
+        Ok(environment)
     }
 
-    fn read(variables: &[(OsString, OsString)], is_root: bool) -> Self {
+    fn read(
+        variables: &[(OsString, OsString)],
+        cwd: &Path,
+        is_root: bool,
+    ) -> Result<Self, EnvironmentError> {
         let get = |name: &str| {
             let (_, value) =
                 variables.iter().find(|(key, value)| key == name && !value.is_empty())?;
             Some(value.clone())
         };
         let absolute = |name: &str| get(name).map(PathBuf::from).filter(|path| path.is_absolute());
-        Self {
+        let n_words = match get("DISTCC_CMDLIST_NUMWORDS") {
+            Some(value) => {
+                let number = value.to_str().and_then(|text| text.parse().ok());
+                number.filter(|&n| n > 0).ok_or(EnvironmentError::BadNumberOfWords(value))?
+            }
+            None => 1,
+        };
+        Ok(Self {
             search_path: get("DISTCCD_PATH")
                 .or_else(|| get("PATH"))
                 .unwrap_or_else(|| DEFAULT_PATH.into()),
-            temp_dir: absolute("TMPDIR").unwrap_or_else(|| "/tmp".into()),
+            temp_dir: get("TMPDIR").map_or_else(|| "/tmp".into(), |dir| cwd.join(dir)),
             state_dir: absolute("STATE_DIRECTORY")
                 .or_else(|| is_root.then(|| "/var/lib/distccd".into()))
                 .or_else(|| absolute("XDG_STATE_HOME").map(|dir| dir.join("distccd")))
@@ -57,13 +117,9 @@ impl DaemonEnvironment {
                 .filter(|(key, _)| key.as_bytes().starts_with(b"CCACHE_"))
                 .cloned()
                 .collect(),
-            command_list: get("DISTCC_CMDLIST").map(|path| {
-                let n_words = get("DISTCC_CMDLIST_NUMWORDS");
-                let n_words = n_words.and_then(|n| n.to_str()?.parse().ok()).unwrap_or(1);
-                (path.into(), n_words)
-            }),
+            command_list: get("DISTCC_CMDLIST").map(|path| (cwd.join(path), n_words)),
             save_temps: get("DISTCC_SAVE_TEMPS").is_some_and(|value| value == "1"),
-        }
+        })
     }
 }
 
@@ -75,12 +131,15 @@ fn names_locale(key: &OsString) -> bool {
 mod tests {
     use super::*;
 
+    fn read(pairs: &[(&str, &str)], is_root: bool) -> Result<DaemonEnvironment, EnvironmentError> {
+        let variables: Vec<(OsString, OsString)> =
+            pairs.iter().map(|(key, value)| (key.into(), value.into())).collect();
+        DaemonEnvironment::read(&variables, Path::new("/start"), is_root)
+    }
+
     #[test]
     fn state_belongs_to_the_machine_for_root_and_to_the_home_for_others() {
-        let variables = |pairs: &[(&str, &str)]| -> Vec<(OsString, OsString)> {
-            pairs.iter().map(|(key, value)| (key.into(), value.into())).collect()
-        };
-        let state = |pairs, is_root| DaemonEnvironment::read(&variables(pairs), is_root).state_dir;
+        let state = |pairs, is_root| read(pairs, is_root).unwrap().state_dir;
         let home = [("HOME", "/home/u")];
         assert_eq!(state(&home, true), Some("/var/lib/distccd".into()));
         assert_eq!(state(&home, false), Some("/home/u/.local/state/distccd".into()));
@@ -88,16 +147,31 @@ mod tests {
         assert_eq!(state(&xdg, false), Some("/s/distccd".into()));
         assert_eq!(state(&[("STATE_DIRECTORY", "/d")], true), Some("/d".into()));
         assert_eq!(state(&[], false), None);
-        let read = DaemonEnvironment::read(
-            &variables(&[
-                ("PATH", "/bin"),
-                ("DISTCCD_PATH", "/opt"),
-                ("LC_ALL", "C"),
-                ("TMPDIR", "t"),
-            ]),
-            false,
-        );
-        assert_eq!((read.search_path, read.temp_dir), ("/opt".into(), "/tmp".into()));
-        assert_eq!(read.locale, [("LC_ALL".into(), "C".into())]);
+    }
+
+    #[test]
+    fn relative_paths_are_taken_from_where_the_daemon_was_started() {
+        let pairs = [
+            ("PATH", "/bin"),
+            ("DISTCCD_PATH", "/opt"),
+            ("LC_ALL", "C"),
+            ("TMPDIR", "t"),
+            ("DISTCC_CMDLIST", "list"),
+            ("DISTCC_CMDLIST_NUMWORDS", "2"),
+        ];
+        let environment = read(&pairs, false).unwrap();
+        assert_eq!(environment.search_path, "/opt");
+        assert_eq!(environment.temp_dir, Path::new("/start/t"));
+        assert_eq!(environment.locale, [("LC_ALL".into(), "C".into())]);
+        assert_eq!(environment.command_list, Some(("/start/list".into(), 2)));
+        assert_eq!(read(&[], false).unwrap().temp_dir, Path::new("/tmp"));
+    }
+
+    #[test]
+    fn a_number_of_words_that_is_none_is_refused() {
+        for value in ["0", "-1", "two", "1.5"] {
+            let error = read(&[("DISTCC_CMDLIST_NUMWORDS", value)], false).unwrap_err();
+            assert!(error.to_string().contains(value), "{error}");
+        }
     }
 }
