@@ -28,24 +28,13 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
-    /// Starts it on a free port: one that was free a moment ago, another if it is taken now.
+    /// Starts it on a free port.
     pub(crate) fn start(options: &[&str]) -> Self {
-        for _ in 0..20 {
-            let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-            let port = free.local_addr().unwrap().port();
-            drop(free);
-            let dir = gated_dir();
-            let started = distccd(dir.path(), port, options);
-            match started.status.code() {
-                Some(0) => {
-                    let line = String::from_utf8(started.stdout).unwrap();
-                    return Self { dir, port, line };
-                }
-                Some(102) => {}
-                _ => panic!("{started:?}"),
-            }
-        }
-        panic!("no free port");
+        let dir = gated_dir();
+        let (port, started) = started(dir.path(), options);
+        assert_eq!(started.status.code(), Some(0), "{started:?}");
+        let line = String::from_utf8(started.stdout).unwrap();
+        Self { dir, port, line }
     }
 
     pub(crate) fn pid(&self) -> Pid {
@@ -130,9 +119,21 @@ fn command(dir: &Path, port: u16, options: &[&str]) -> Command {
 }
 
 /// With a program of the test's before the machine's compilers.
-pub(crate) fn distccd(dir: &Path, port: u16, options: &[&str]) -> Output {
+fn distccd(dir: &Path, port: u16, options: &[&str]) -> Output {
     let path = format!("{}:/usr/bin:/bin", dir.join("bin").display());
     command(dir, port, options).env("DISTCCD_PATH", path).output().unwrap()
+}
+
+/// A start on a port that was free a moment ago, another one if it is taken now.
+pub(crate) fn started(dir: &Path, options: &[&str]) -> (u16, Output) {
+    let start = || {
+        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let output = distccd(dir, port, options);
+        (output.status.code() != Some(102)).then_some((port, output))
+    };
+    (0..20).find_map(|_| start()).expect("a free port")
 }
 
 pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
@@ -256,7 +257,7 @@ fn a_killed_daemon_s_log_shows_the_job_begun_and_the_next_one_cleans_up() {
     until("the daemon is gone", || is_gone(pid));
     let log = daemon.log();
     assert!(log.contains("(dcc_job_begin)") && !log.contains("(dcc_job_summary)"), "{log}");
-    let next = distccd(daemon.dir.path(), daemon.port, &["--enable-tcp-insecure"]);
+    let (_, next) = started(daemon.dir.path(), &["--enable-tcp-insecure"]);
     assert!(next.status.success(), "{next:?}");
     assert_eq!(daemon.job_files(), 0);
 }

@@ -12,7 +12,7 @@ use std::process::Command;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::daemon::{Daemon, distccd, is_gone, open_dir, until};
+use crate::daemon::{Daemon, is_gone, open_dir, started, until};
 
 const ANY_PROGRAM: &[&str] = &["--enable-tcp-insecure"];
 
@@ -179,7 +179,7 @@ fn what_daemon_and_guard_leave_when_both_are_killed_is_swept_by_the_next() {
     }
     let other = ["--enable-tcp-insecure", "--lifetime", "60"];
     fs::remove_file(daemon.dir.path().join("state/node-id")).unwrap();
-    let next = distccd(daemon.dir.path(), daemon.port, &other);
+    let (_, next) = started(daemon.dir.path(), &other);
     assert!(next.status.success(), "{next:?}");
     assert_eq!(daemon.job_files(), 0);
 }
