@@ -8,6 +8,10 @@ TARGET   = $(shell $(CARGO) metadata --format-version 1 --no-deps 2>/dev/null | 
 PROGRAMS = $(notdir $(basename $(wildcard src/bin/*.rs)))
 BIN      = $(DESTDIR)$(PREFIX)/bin
 DOC      = $(DESTDIR)$(PREFIX)/share/doc/distcc-zeroconf
+LIBEXEC  = $(DESTDIR)$(PREFIX)/lib/distcc-zeroconf
+UNITS    = $(DESTDIR)$(PREFIX)/lib/systemd/system
+# Files below config/ name programs in /usr/local.
+PLACED   = sed 's|/usr/local/|$(PREFIX)/|g'
 
 .PHONY: help demo build test test-all peer-suite matrix trees compare bench install uninstall clean
 help: ## this list
@@ -53,10 +57,17 @@ install: ## the programs into PREFIX (/usr/local), below DESTDIR
 	@for file in $(wildcard README.md LICENSE config/policy.toml config/distccd.toml); do \
 	    install -D -m 644 $$file $(DOC)/$${file##*/} && echo $(DOC)/$${file##*/} || exit 1; \
 	done
+	@place() { mkdir -p "$${3%/*}" && $(PLACED) "$$2" >"$$3" && chmod "$$1" "$$3" && echo "$$3"; }; \
+	place 755 config/distccd-service $(LIBEXEC)/distccd-service && \
+	place 644 config/systemd/distccd.service $(UNITS)/distccd.service && \
+	place 644 config/systemd/distccd.socket $(UNITS)/distccd.socket && \
+	place 644 config/xinetd/distccd $(DOC)/xinetd/distccd && \
+	place 755 config/openrc/distccd $(DOC)/openrc/distccd
 
 uninstall: ## what `install` has put there
 	rm -f $(addprefix $(BIN)/,$(PROGRAMS))
-	rm -rf $(DOC)
+	rm -f $(UNITS)/distccd.service $(UNITS)/distccd.socket
+	rm -rf $(LIBEXEC) $(DOC)
 
 clean: ## all that was built
 	$(CARGO) clean

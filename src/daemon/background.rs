@@ -81,7 +81,13 @@ impl Summary {
 /// returns when that one serves.
 pub(super) fn serve(ready: Ready) -> Result<(), Failure> {
     if !ready.detach {
-        return live(ready, |summary| say(&summary));
+        // What the journal has from the log need not come there twice.
+        let is_said = ready.log.is_journal();
+        return live(ready, |summary| {
+            if !is_said {
+                say(&summary);
+            }
+        });
     }
     match detach().map_err(Failure::Detach)? {
         Detached::Parent(readiness) => match readiness.wait().map_err(Failure::Detach)? {

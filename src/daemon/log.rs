@@ -106,6 +106,11 @@ impl LogSink {
         }
     }
 
+    /// Does systemd read standard error, and lines go there?
+    pub(crate) const fn is_journal(&self) -> bool {
+        matches!(self.place, Place::Journal)
+    }
+
     /// Do lines go to somebody who knows time and process by himself?
     const fn is_told_the_rest(&self) -> bool {
         matches!(self.place, Place::Journal | Place::Syslog(_))

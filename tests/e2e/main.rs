@@ -25,5 +25,6 @@ mod native;
 mod outputs;
 mod readme;
 mod results;
+mod running;
 mod variables;
 mod words;
