@@ -59,6 +59,13 @@ pub fn distccmon_text_main() -> std::process::ExitCode {
     tools::monitor::main()
 }
 
+/// Runs `update-distcc-symlinks`.
+#[cfg(feature = "daemon")]
+#[must_use]
+pub fn update_distcc_symlinks_main() -> std::process::ExitCode {
+    tools::symlinks::main()
+}
+
 /// Runs `distccd`: the compile server, or with `--agent` as its first argument the per-user agent.
 #[cfg(feature = "daemon")]
 #[must_use]

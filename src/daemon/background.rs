@@ -49,6 +49,8 @@ pub(super) struct Ready {
     pub(super) surroundings: Surroundings,
     pub(super) limits: ServerLimits,
     pub(super) temp_dir: PathBuf,
+    /// Directories of jobs are kept there.
+    pub(super) save_temps: bool,
     pub(super) log: Arc<LogSink>,
     pub(super) pid_file: Option<PidFile>,
     /// What in the settings has no effect, and why: for the log.
@@ -126,7 +128,10 @@ fn say(line: &str) {
 /// The life of the serving process.
 fn live(ready: Ready, announce: impl FnOnce(String)) -> Result<(), Failure> {
     log::start(&ready.log, ready.log_level);
-    let workspace = Workspace::open(&ready.temp_dir, ready.identity.id)?;
+    let mut workspace = Workspace::open(&ready.temp_dir, ready.identity.id)?;
+    if ready.save_temps {
+        workspace.save_jobs_in(&ready.temp_dir);
+    }
     let endings = Endings::prepare(&workspace);
     let runtime = runtime(ready.identity.cores).map_err(Failure::Runtime)?;
     let mut pid_file = ready.pid_file;

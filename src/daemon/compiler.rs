@@ -50,6 +50,8 @@ pub(crate) struct Order<'a> {
     pub(crate) args: Vec<OsString>,
     /// Where it works.
     pub(crate) dir: &'a Path,
+    /// What it alone is given.
+    pub(crate) environment: &'a [(OsString, OsString)],
     /// What is the same for all.
     pub(crate) surroundings: &'a Surroundings,
 }
@@ -189,6 +191,7 @@ fn start(order: &Order<'_>) -> io::Result<(Child, Group)> {
         .current_dir(order.dir)
         .env_clear()
         .envs(surroundings.locale.iter().map(|(key, value)| (key, value)))
+        .envs(order.environment.iter().map(|(key, value)| (key, value)))
         .env("PATH", &surroundings.search_path)
         .env("TMPDIR", order.dir)
         // A compiler that is a link to distcc must not distribute again.
@@ -294,6 +297,7 @@ mod tests {
             program: "/bin/sh".into(),
             args: vec!["-c".into(), script.into()],
             dir,
+            environment: &[],
             surroundings,
         }
     }

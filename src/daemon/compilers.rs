@@ -10,15 +10,18 @@ use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tracing::warn;
 
+use super::ccache::Ccache;
 use super::state;
 use crate::fingerprint::cache::ToolchainCache;
-use crate::fingerprint::inventory::{self, DefaultCompiler, Found};
+use crate::fingerprint::inventory::{self, DefaultCompiler, Found, Search};
 use crate::policy::target::normalised;
+use crate::settings::daemon::{CommandList, DaemonEnvironment, DaemonSettings};
 
 /// Names in these directories, if there are any, are the only ones served: `distccd`'s list since
 /// 3.3, which `update-distcc-symlinks` fills.
@@ -39,20 +42,48 @@ pub(crate) struct Inventory {
     pub(crate) is_complete: bool,
     /// What `cc` says of itself, for stock clients.
     pub(crate) cc: Option<DefaultCompiler>,
+    /// Nothing else may run.
+    pub(crate) only: Option<Arc<CommandList>>,
+    /// How links to ccache are run; none: not at all, but the compilers behind them.
+    pub(crate) ccache: Option<Arc<Ccache>>,
+}
+
+/// What a name stands for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Resolved<'a> {
+    /// The compiler.
+    pub(crate) found: &'a Found,
+    /// The link to ccache that is run in its place.
+    pub(crate) cached: Option<&'a Path>,
 }
 
 impl Inventory {
     /// The compiler that a client means by `name`: a bare name that is offered, or such a name in
-    /// `/usr/bin` or `/bin` if that is the same file.
-    pub(crate) fn resolve(&self, name: &[u8]) -> Option<&Found> {
+    /// `/usr/bin` or `/bin` if that is the same file. Where a list says which commands may run, it
+    /// also says by how many words they are known.
+    pub(crate) fn resolve(&self, name: &[u8]) -> Option<Resolved<'_>> {
+        let called = |name: &str| {
+            let found = self
+                .found
+                .iter()
+                .find(|found| found.offered.names.iter().any(|own| own == name))?;
+            let cached = found.cached.get(name).filter(|_| self.ccache.is_some());
+            Some(Resolved { found, cached: cached.map(PathBuf::as_path) })
+        };
+        if let Some(only) = &self.only {
+            return called(&only.key(str::from_utf8(name).ok()?)?);
+        }
         let path = Path::new(OsStr::from_bytes(name));
         let bare = path.file_name()?.to_str()?;
-        let found =
-            self.found.iter().find(|found| found.offered.names.iter().any(|own| own == bare))?;
-        let is_bare = name == bare.as_bytes();
+        let resolved = called(bare)?;
+        if name == bare.as_bytes() {
+            return Some(resolved);
+        }
         let is_usual = path.parent() == Some(Path::new("/usr/bin"))
             || path.parent() == Some(Path::new("/bin"));
-        (is_bare || is_usual && is_same_file(path, &found.path)).then_some(found)
+        // The compiler itself was asked for.
+        (is_usual && is_same_file(path, &resolved.found.path))
+            .then_some(Resolved { cached: None, ..resolved })
     }
 
     /// Are all files still those that were looked at?
@@ -95,8 +126,9 @@ fn is_same_file(one: &Path, other: &Path) -> bool {
 /// Where compilers are looked for and what has been learned about them is kept.
 #[derive(Clone, Debug)]
 pub(crate) struct Scanner {
-    path_dirs: Vec<PathBuf>,
-    masquerade_dirs: Vec<PathBuf>,
+    search: Search,
+    only: Option<Arc<CommandList>>,
+    ccache: Option<Arc<Ccache>>,
     /// None for a daemon that can keep nothing.
     cache_file: Option<PathBuf>,
 }
@@ -105,21 +137,55 @@ impl Scanner {
     /// Looks along `search_path`, and keeps what it learns in `state_dir`.
     pub(crate) fn new(search_path: &OsStr, state_dir: Option<&Path>) -> Self {
         Self {
-            // A relative directory would mean another place once the daemon has moved to `/`.
-            path_dirs: env::split_paths(search_path).filter(|dir| dir.is_absolute()).collect(),
-            masquerade_dirs: MASQUERADE_DIRS.map(PathBuf::from).to_vec(),
+            search: Search {
+                // A relative directory would mean another place once the daemon has moved to `/`.
+                path_dirs: env::split_paths(search_path).filter(|dir| dir.is_absolute()).collect(),
+                masquerade_dirs: MASQUERADE_DIRS.map(PathBuf::from).to_vec(),
+                listed: None,
+            },
+            only: None,
+            ccache: None,
             cache_file: state_dir.map(|dir| dir.join(state::CACHE_FILE)),
         }
     }
 
+    /// As a daemon is told to.
+    pub(crate) fn of(
+        settings: &DaemonSettings,
+        environment: &DaemonEnvironment,
+        state_dir: Option<&Path>,
+    ) -> Self {
+        let mut scanner = Self::new(&environment.search_path, state_dir);
+        scanner.ccache = Ccache::new(&environment.ccache, state_dir).map(Arc::new);
+        match &environment.commands {
+            Some(commands) => scanner.limited_to(commands.clone()),
+            None if settings.any_program => scanner.narrowed_by(Vec::new()),
+            None => scanner,
+        }
+    }
+
     /// The same with another list of masquerade directories.
-    pub(crate) fn narrowed_by(self, masquerade_dirs: Vec<PathBuf>) -> Self {
-        Self { masquerade_dirs, ..self }
+    pub(crate) fn narrowed_by(mut self, masquerade_dirs: Vec<PathBuf>) -> Self {
+        self.search.masquerade_dirs = masquerade_dirs;
+        self
+    }
+
+    /// The same for these commands alone.
+    pub(crate) fn limited_to(mut self, list: CommandList) -> Self {
+        let listed = list.commands().map(|(key, path)| (key.to_owned(), path.to_owned()));
+        self.search.listed = Some(listed.collect());
+        self.only = Some(Arc::new(list));
+        self
+    }
+
+    /// May programs be run that are no compilers, if the administrator allows any?
+    pub(crate) fn is_limited(&self) -> bool {
+        self.only.is_some()
     }
 
     /// Where is looked, for people.
     pub(crate) fn search_path(&self) -> OsString {
-        env::join_paths(&self.path_dirs).unwrap_or_default()
+        env::join_paths(&self.search.path_dirs).unwrap_or_default()
     }
 
     /// Finds every compiler. Takes seconds the first time: each is asked who it is.
@@ -139,8 +205,8 @@ impl Scanner {
     }
 
     fn scan_for(&self, patience: Option<Duration>) -> Inventory {
-        let cc_dirs = self.path_dirs.clone();
-        let cc = thread::spawn(move || inventory::default_compiler(&cc_dirs));
+        let search = self.search.clone();
+        let cc = thread::spawn(move || inventory::default_compiler(&search));
         let (n_unasked, found) = self.survey(patience);
         let cc = if n_unasked == 0 || cc.is_finished() { cc.join().ok() } else { None };
         Inventory { cc: cc.flatten(), ..found }
@@ -152,8 +218,7 @@ impl Scanner {
             Some(file) => ToolchainCache::open(file.clone()),
             None => ToolchainCache::in_memory(),
         };
-        let dirs = (self.path_dirs.as_slice(), self.masquerade_dirs.as_slice());
-        let survey = inventory::survey(dirs, &mut cache, patience);
+        let survey = inventory::survey(&self.search, &mut cache, patience);
         if let Err(error) = cache.save() {
             warn!("cannot remember what the compilers are: {error}");
         }
@@ -164,6 +229,8 @@ impl Scanner {
             unusable,
             is_complete: survey.n_unasked == 0,
             cc: None,
+            only: self.only.clone(),
+            ccache: self.ccache.clone(),
         };
         (survey.n_unasked, inventory)
     }
@@ -171,16 +238,20 @@ impl Scanner {
     /// The directories in which a change may be one of the compilers: those that are searched, and
     /// those of every file and link that these rest on.
     pub(crate) fn places(&self, inventory: &Inventory) -> BTreeSet<PathBuf> {
-        let searched = self.path_dirs.iter().chain(&self.masquerade_dirs).cloned();
-        let resting = inventory.found.iter().flat_map(|found| found.places(&self.path_dirs));
-        searched.chain(resting).collect()
+        let dirs = &self.search.path_dirs;
+        let resting = inventory.found.iter().flat_map(|found| found.places(dirs));
+        let listed = self.search.listed.iter().flatten();
+        let listed = listed.filter_map(|(_, path)| path.parent()).map(Path::to_owned);
+        self.searched().cloned().chain(listed).chain(resting).collect()
+    }
+
+    fn searched(&self) -> impl Iterator<Item = &PathBuf> {
+        self.search.path_dirs.iter().chain(&self.search.masquerade_dirs)
     }
 
     /// When the directories were changed.
     pub(crate) fn look(&self) -> Vec<Option<SystemTime>> {
-        self.path_dirs
-            .iter()
-            .chain(&self.masquerade_dirs)
+        self.searched()
             .map(|dir| fs::metadata(dir).and_then(|found| found.modified()).ok())
             .collect()
     }

@@ -43,6 +43,8 @@ pub(super) enum Failure {
     Privileges(PrivilegeError),
     /// The priority cannot be set.
     Nice(io::Error),
+    /// `--oom-score-adj` cannot be set.
+    OomScore(io::Error),
     /// No place for state.
     State {
         /// Where it was to be.
@@ -98,6 +100,7 @@ impl Failure {
             Self::Privileges(_) => exit::SETUID_FAILED,
             Self::Reported { code, .. } => *code,
             Self::Nice(_)
+            | Self::OomScore(_)
             | Self::State { .. }
             | Self::Log { .. }
             | Self::NoLog
@@ -123,6 +126,7 @@ impl Display for Failure {
             Self::Sockets(error) => write!(f, "cannot use the sockets of systemd: {error}"),
             Self::Privileges(error) => write!(f, "cannot give up root: {error}"),
             Self::Nice(error) => write!(f, "cannot set the priority: {error}"),
+            Self::OomScore(error) => write!(f, "cannot set --oom-score-adj: {error}"),
             Self::State { path, error } => {
                 write!(f, "cannot keep state in {}: {error}", path.display())
             }

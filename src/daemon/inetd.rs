@@ -86,6 +86,7 @@ pub(super) fn serve(mut settings: DaemonSettings) -> Result<(), Failure> {
     process::forbid_core_dumps();
     process::set_umask();
     process::add_nice(settings.nice).map_err(Failure::Nice)?;
+    launch::set_oom_score(&settings)?;
     let state_dir = launch::state_dir(&settings, &environment, account.as_ref())?;
     let log = open_log(&settings, state_dir.as_deref(), account.as_ref())?;
     if let Some(account) = &account {
@@ -102,11 +103,13 @@ pub(super) fn serve(mut settings: DaemonSettings) -> Result<(), Failure> {
         return Ok(());
     }
     let identity = launch::identity(&settings, state_dir.as_deref())?;
-    let mut scanner = Scanner::new(&environment.search_path, state_dir.as_deref());
-    if settings.any_program {
-        scanner = scanner.narrowed_by(Vec::new());
+    let scanner = Scanner::of(&settings, &environment, state_dir.as_deref());
+    let any = if visitor.checked.is_some() { Programs::Any } else { Programs::AnyKnownFirst };
+    let programs = launch::programs(&settings, &scanner, any);
+    let mut workspace = Workspace::open(&environment.temp_dir, identity.id)?;
+    if environment.save_temps {
+        workspace.save_jobs_in(&environment.temp_dir);
     }
-    let workspace = Workspace::open(&environment.temp_dir, identity.id)?;
     let endings = Endings::prepare(&workspace);
     let runtime = Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;
     let ended = runtime.block_on(async {
@@ -123,11 +126,7 @@ pub(super) fn serve(mut settings: DaemonSettings) -> Result<(), Failure> {
             slots: Arc::new(Semaphore::new(1)),
             identity,
             access,
-            programs: match (settings.any_program, visitor.checked) {
-                (false, _) => Programs::Compilers,
-                (true, None) => Programs::AnyKnownFirst,
-                (true, Some(_)) => Programs::Any,
-            },
+            programs,
             inventory,
             rescan: Arc::new(Notify::new()),
             events,

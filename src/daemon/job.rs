@@ -294,6 +294,7 @@ impl ReadyJob {
             // Last, so that no option of the command undoes them.
             args: argv.into_iter().skip(1).chain(options).collect(),
             dir: self.dir.path(),
+            environment: &self.program.environment,
             surroundings: &server.surroundings,
         })
     }

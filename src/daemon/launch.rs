@@ -2,6 +2,7 @@
 //! fail while the user is still looking, and only then the background.
 
 use std::env;
+use std::fs;
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -85,6 +86,7 @@ fn launch(mut settings: DaemonSettings, given: GivenSockets) -> Result<(), Failu
     process::forbid_core_dumps();
     process::set_umask();
     process::add_nice(settings.nice).map_err(Failure::Nice)?;
+    set_oom_score(&settings)?;
     let listeners = if given.is_empty() {
         listener::bind(&settings.listen, settings.port)?
     } else {
@@ -101,20 +103,18 @@ fn launch(mut settings: DaemonSettings, given: GivenSockets) -> Result<(), Failu
         account.assume()?;
     }
     let identity = identity(&settings, state_dir.as_deref())?;
-    let mut scanner = Scanner::new(&environment.search_path, state_dir.as_deref());
-    if settings.any_program {
-        scanner = scanner.narrowed_by(Vec::new());
-    }
+    let scanner = Scanner::of(&settings, &environment, state_dir.as_deref());
     if let Some(user) = settings.user.as_ref().filter(|_| account.is_none()) {
         notes.push(format!("--user {user} is ignored, since only root can become another user"));
     }
     let summary = summary(&settings, &access, &identity, &log);
     background::serve(Ready {
         advertise: settings.zeroconf.then(|| reachability(&settings, &access)),
-        programs: if settings.any_program { Programs::Any } else { Programs::Compilers },
+        programs: programs(&settings, &scanner, Programs::Any),
         surroundings: surroundings(&settings, &environment),
         limits: settings.limits,
         temp_dir: environment.temp_dir,
+        save_temps: environment.save_temps,
         detach: settings.detach,
         log_level: settings.log_level,
         lifetime: settings.lifetime,
@@ -152,6 +152,13 @@ fn follow_sockets(
         .then(|| format!("--port and --listen are ignored: systemd gave {}", shown.join(" "))))
 }
 
+/// Of this process, from which every compiler has it: it could not give its compilers a lower one once
+/// it has given up root, and the kernel ends the largest of those that are equal.
+pub(super) fn set_oom_score(settings: &DaemonSettings) -> Result<(), Failure> {
+    let Some(score) = settings.oom_score_adj else { return Ok(()) };
+    fs::write("/proc/self/oom_score_adj", score.to_string()).map_err(Failure::OomScore)
+}
+
 pub(super) fn access_list(settings: &DaemonSettings) -> Result<AccessList, Failure> {
     let mut rules = Vec::new();
     for text in &settings.allow {
@@ -172,6 +179,11 @@ pub(super) fn allowed(text: &str) -> Result<Vec<IpNet>, Failure> {
         }
         Err(error) => Err(failed(error)),
     }
+}
+
+/// What may be run: `any` by whom `--enable-tcp-insecure` is said, unless a list names the commands.
+pub(super) fn programs(settings: &DaemonSettings, scanner: &Scanner, any: Programs) -> Programs {
+    if settings.any_program && !scanner.is_limited() { any } else { Programs::Compilers }
 }
 
 /// The user to become; none if this is no root, or one that only its user namespace takes for

@@ -3,6 +3,7 @@
 mod advert;
 mod answer;
 mod background;
+mod ccache;
 mod compiler;
 mod compilers;
 mod connection;

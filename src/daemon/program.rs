@@ -1,31 +1,37 @@
 //! Which file is executed for a compiler's name.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use super::compilers::Resolved;
 use super::job::JobError;
 use super::server::{Programs, Server};
 use super::shield::Shield;
+use crate::fingerprint::files::is_ccache;
 
-/// What is executed for a job.
+/// What is executed for a job: the very path that was looked at, however the client spells the name.
+/// Not a descriptor of that file: gcc and clang find their parts, and clang its target, by the path
+/// that they are called by.
 pub(super) struct Program {
     pub(super) path: PathBuf,
     pub(super) shield: Shield,
+    /// Beside what every compiler gets.
+    pub(super) environment: Vec<(OsString, OsString)>,
 }
 
 /// The file to execute for a compiler's name.
 pub(super) fn choose_program(name: &[u8], server: &Server) -> Result<Program, JobError> {
     let shown = String::from_utf8_lossy(name);
     let inventory = server.inventory.borrow();
-    let found = match (server.programs, inventory.resolve(name)) {
+    let Resolved { found, cached } = match (server.programs, inventory.resolve(name)) {
         // Over ssh everybody asks for any program, and most of them mean a compiler.
-        (Programs::AnyKnownFirst, Some(found)) if found.unchanged() => found,
+        (Programs::AnyKnownFirst, Some(known)) if known.found.unchanged() => known,
         (Programs::Any | Programs::AnyKnownFirst, _) => {
             let path = find_program(OsStr::from_bytes(name), &server.surroundings.search_path);
-            return Ok(Program { path, shield: Shield::None });
+            return Ok(Program { path, shield: Shield::None, environment: Vec::new() });
         }
-        (Programs::Compilers, Some(found)) => found,
+        (Programs::Compilers, Some(known)) => known,
         (Programs::Compilers, None) => {
             return Err(JobError::Compiler(format!("no compiler '{shown}' is served")));
         }
@@ -35,7 +41,12 @@ pub(super) fn choose_program(name: &[u8], server: &Server) -> Result<Program, Jo
         return Err(JobError::Compiler(format!("'{shown}' has changed and is looked at anew")));
     }
     let shield = Shield::against(&found.offered.toolchain);
-    Ok(Program { path: found.path.clone(), shield })
+    Ok(match (cached.filter(|link| is_ccache(link)), &inventory.ccache) {
+        (Some(link), Some(ccache)) => {
+            Program { path: link.to_owned(), shield, environment: ccache.environment(found) }
+        }
+        _ => Program { path: found.path.clone(), shield, environment: Vec::new() },
+    })
 }
 
 /// Where the PATH has the program; the bare name, which then cannot be started, if nowhere.

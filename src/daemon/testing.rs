@@ -114,6 +114,8 @@ impl Running {
                 unusable: Vec::new(),
                 is_complete: true,
                 cc: None,
+                only: None,
+                ccache: None,
             },
         };
         let rules = setting.allow.iter().map(|rule| access::parse(rule).unwrap()).collect();

@@ -13,7 +13,7 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::unistd::geteuid;
 use tempfile::{Builder, TempDir};
 use tokio::runtime::Handle;
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::sweep::{remove_small, remove_tree};
 use crate::base::node::NodeId;
@@ -34,6 +34,8 @@ pub(crate) struct Workspace {
     /// Held until the directory is gone.
     _lock: Flock<File>,
     n_jobs: AtomicU64,
+    /// Where directories of jobs are kept.
+    saved: Option<PathBuf>,
 }
 
 /// Why there is no place to work in.
@@ -68,7 +70,12 @@ impl Workspace {
                 Err(error) => return Err(failed(&node_dir, error)),
             }
         };
-        Ok(Self { run, _lock: held, n_jobs: AtomicU64::new(0) })
+        Ok(Self { run, _lock: held, n_jobs: AtomicU64::new(0), saved: None })
+    }
+
+    /// From now on every job's directory is kept in `dir`, where nobody sweeps.
+    pub(crate) fn save_jobs_in(&mut self, dir: &Path) {
+        self.saved = Some(dir.to_owned());
     }
 
     /// Can `temp_dir` be one? To be asked while the user is still looking.
@@ -86,9 +93,14 @@ impl Workspace {
         let number = self.n_jobs.fetch_add(1, Ordering::Relaxed);
         let path = self.run.path().join(format!("job-{number}"));
         match DirBuilder::new().mode(0o700).create(&path) {
-            Ok(()) => Ok(JobDir { path }),
+            Ok(()) => Ok(JobDir { saved: self.saved_name(number), path }),
             Err(error) => Err(WorkspaceError { path, error }),
         }
+    }
+
+    fn saved_name(&self, number: u64) -> Option<PathBuf> {
+        let run = self.run.path().file_name()?.to_string_lossy();
+        Some(self.saved.as_ref()?.join(format!("distccd-saved-{run}-{number}")))
     }
 
     /// Where the job directories are.
@@ -116,6 +128,8 @@ pub(super) fn clear(run: &Path) {
 #[derive(Debug)]
 pub(crate) struct JobDir {
     path: PathBuf,
+    /// What it becomes instead of being removed.
+    saved: Option<PathBuf>,
 }
 
 impl JobDir {
@@ -127,6 +141,12 @@ impl JobDir {
 
 impl Drop for JobDir {
     fn drop(&mut self) {
+        if let Some(saved) = &self.saved {
+            match fs::rename(&self.path, saved) {
+                Ok(()) => return info!("kept {}", saved.display()),
+                Err(error) => warn!("cannot keep {}: {error}", self.path.display()),
+            }
+        }
         if remove_small(&self.path).is_ok() {
             return;
         }
@@ -243,6 +263,24 @@ mod tests {
         assert_eq!(names(workspace.path()), ["job-1"]);
         drop(workspace);
         assert!(names(temp.path()).is_empty());
+    }
+
+    #[test]
+    fn a_job_s_directory_may_be_kept_and_outlives_the_daemon() {
+        let temp = tempfile::tempdir().unwrap();
+        let mut workspace = Workspace::open(temp.path(), ID).unwrap();
+        workspace.save_jobs_in(temp.path());
+        for text in ["one", "two"] {
+            let job = workspace.job_dir().unwrap();
+            fs::write(job.path().join("x.i"), text).unwrap();
+        }
+        drop(workspace);
+        let kept = names(temp.path());
+        assert_eq!(kept.len(), 2, "{kept:?}");
+        for name in kept {
+            assert!(name.starts_with("distccd-saved-run-"), "{name}");
+            assert!(temp.path().join(name).join("x.i").exists());
+        }
     }
 
     #[test]

@@ -105,6 +105,19 @@ pub(crate) fn find_compiler(name: &OsStr, dirs: &[PathBuf]) -> Option<PathBuf> {
     candidates.find(|path| is_executable(path) && masquerade(path).is_none())
 }
 
+/// The link to ccache that PATH has before the compiler of this name, links to other
+/// [`masquerade`]s looked through.
+pub(crate) fn find_ccache(name: &OsStr, dirs: &[PathBuf]) -> Option<PathBuf> {
+    let mut candidates = dirs.iter().map(|dir| dir.join(name)).filter(|path| is_executable(path));
+    let first = candidates.find(|path| masquerade(path).is_none() || is_ccache(path));
+    first.filter(|path| is_ccache(path))
+}
+
+/// Does `path` lead to ccache, which runs a compiler of that name itself?
+pub(crate) fn is_ccache(path: &Path) -> bool {
+    masquerade(path) == Some("ccache")
+}
+
 /// The program that only stands in for a compiler, if `path` leads to one.
 pub(crate) fn masquerade(path: &Path) -> Option<&'static str> {
     let file = fs::canonicalize(path).ok()?;

@@ -1,9 +1,9 @@
 //! Every compiler that this machine can offer, found by itself.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -21,6 +21,8 @@ pub(crate) struct Found {
     pub(crate) offered: Offered,
     /// The file to execute, as PATH has it: clang minds the name it is called by.
     pub(crate) path: PathBuf,
+    /// Links to ccache that PATH has before it, by name.
+    pub(crate) cached: BTreeMap<String, PathBuf>,
     /// The files that it rests on, links resolved.
     pub(crate) files: Vec<PathBuf>,
     stamps: Vec<Stamp>,
@@ -54,37 +56,102 @@ pub(crate) struct Survey {
     pub(crate) n_unasked: usize,
 }
 
-/// Looks for gcc, g++, cc, c++, clang, clang++ under plain, versioned and target-prefixed names in
-/// the directories of PATH, links to ccache and distcc looked through. The administrator narrows
-/// this by links in a masquerade directory, as for the original: where one is not empty, exactly the
-/// names in it are looked for. Blocks while compilers are asked, several at a time. When
-/// none has answered for `patience`, the rest is left out, unless that is all.
+/// What is looked for, and where.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Search {
+    /// The directories of PATH.
+    pub(crate) path_dirs: Vec<PathBuf>,
+    /// The administrator narrows the names by links in these, as for the original: where one is not
+    /// empty, exactly the names in it are looked for.
+    pub(crate) masquerade_dirs: Vec<PathBuf>,
+    /// These files alone, by these names, wherever they are.
+    pub(crate) listed: Option<Vec<(String, PathBuf)>>,
+}
+
+/// A name and what it stands for.
+struct Named {
+    name: String,
+    path: PathBuf,
+    /// The link to ccache that comes before it.
+    cached: Option<PathBuf>,
+}
+
+impl Search {
+    /// What a name of a compiler stands for.
+    fn path_of(&self, name: &str) -> Option<PathBuf> {
+        match &self.listed {
+            Some(listed) => {
+                let (_, path) = listed.iter().find(|(listed, _)| listed == name)?;
+                self.behind(path)
+            }
+            None => files::find_compiler(OsStr::new(name), &self.path_dirs),
+        }
+    }
+
+    /// A link to ccache stands for the compiler of that name on PATH.
+    fn behind(&self, listed: &Path) -> Option<PathBuf> {
+        if files::is_ccache(listed) {
+            return files::find_compiler(listed.file_name()?, &self.path_dirs);
+        }
+        Some(listed.to_owned())
+    }
+
+    /// In a fixed order, so that two scans of the same machine agree.
+    fn names(&self) -> Vec<Named> {
+        let Some(listed) = &self.listed else {
+            let names = wanted_names(&self.path_dirs, &self.masquerade_dirs).into_iter();
+            return names
+                .filter_map(|name| {
+                    let path = self.path_of(&name)?;
+                    let cached = files::find_ccache(OsStr::new(&name), &self.path_dirs);
+                    Some(Named { name, path, cached })
+                })
+                .collect();
+        };
+        let named = |(name, path): &(String, PathBuf)| {
+            let cached = files::is_ccache(path).then(|| path.clone());
+            Some(Named { name: name.clone(), path: self.behind(path)?, cached })
+        };
+        listed.iter().filter_map(named).collect()
+    }
+}
+
+/// Looks for gcc, g++, cc, c++, clang, clang++ under plain, versioned and target-prefixed names,
+/// links to ccache and distcc looked through, or for what is listed. Blocks while compilers are
+/// asked, several at a time. When none has answered for `patience`, the rest is left out, unless
+/// that is all.
 pub(crate) fn survey(
-    (path_dirs, masquerade_dirs): (&[PathBuf], &[PathBuf]),
+    search: &Search,
     cache: &mut ToolchainCache,
     patience: Option<Duration>,
 ) -> Survey {
-    let dirs: Vec<PathBuf> = path_dirs.iter().filter(|dir| dir.is_absolute()).cloned().collect();
-    let Ok(search_path) = std::env::join_paths(&dirs) else { return Survey::default() };
+    let Ok(search_path) = std::env::join_paths(&search.path_dirs) else { return Survey::default() };
     // Each compiler with the path that it is asked by, and the names that stand for it.
-    let mut candidates: Vec<(Sameness, PathBuf, Vec<String>)> = Vec::new();
-    for name in wanted_names(&dirs, masquerade_dirs) {
-        let Some(path) = files::find_compiler(OsStr::new(&name), &dirs) else { continue };
-        let Some(sameness) = Sameness::of(&name, &path) else { continue };
+    let mut candidates: Vec<(Sameness, PathBuf, Vec<Named>)> = Vec::new();
+    let mut survey = Survey::default();
+    for named in search.names() {
+        let sameness = match Sameness::of(&named.path) {
+            Ok(sameness) => sameness,
+            Err(error) => {
+                let path = named.path;
+                survey.unusable.push((path.clone(), ProbeError::File { path, error }));
+                continue;
+            }
+        };
         match candidates.iter_mut().find(|(known, ..)| *known == sameness) {
-            Some((_, _, names)) => names.push(name),
-            None => candidates.push((sameness, path, vec![name])),
+            Some((_, _, names)) => names.push(named),
+            None => candidates.push((sameness, named.path.clone(), vec![named])),
         }
     }
-    candidates.sort_by_cached_key(|(_, _, names)| names.iter().map(|name| offer_order(name)).min());
+    candidates
+        .sort_by_cached_key(|(_, _, names)| names.iter().map(|own| offer_order(&own.name)).min());
     let paths: Vec<PathBuf> = candidates.iter().map(|(_, path, _)| path.clone()).collect();
     let answers = cache.probe_all(&paths, &search_path, patience);
-    let mut survey = Survey::default();
     for ((_, path, names), answer) in candidates.into_iter().zip(answers) {
         match answer {
             Some(Ok(probed)) => {
-                for name in names {
-                    join(&mut survey.found, name, probed.clone(), path.clone());
+                for named in names {
+                    join(&mut survey.found, named, probed.clone(), path.clone());
                 }
             }
             Some(Err(error)) => survey.unusable.push((path, error)),
@@ -104,18 +171,24 @@ pub(crate) fn survey(
 }
 
 /// Adds a name to the compiler that it stands for.
-fn join(found: &mut Vec<Found>, name: String, probed: Probed, path: PathBuf) {
+fn join(found: &mut Vec<Found>, named: Named, probed: Probed, path: PathBuf) {
     let Probed { toolchain, driver, files, stamps } = probed;
+    let Named { name, cached, .. } = named;
+    let cached = cached.map(|link| (name.clone(), link));
     let same = found.iter_mut().find(|known| {
         known.files.first() == files.first()
             && known.offered.driver == driver
             && known.offered.toolchain == toolchain
     });
     match same {
-        Some(known) => known.offered.names.push(name),
+        Some(known) => {
+            known.offered.names.push(name);
+            known.cached.extend(cached);
+        }
         None => {
             let offered = Offered { names: vec![name], driver, toolchain };
-            found.push(Found { offered, path, files, stamps });
+            let cached = cached.into_iter().collect();
+            found.push(Found { offered, path, cached, files, stamps });
         }
     }
 }
@@ -131,14 +204,15 @@ struct Sameness {
 }
 
 impl Sameness {
-    fn of(name: &str, path: &Path) -> Option<Self> {
-        let file = fs::canonicalize(path).ok()?;
+    fn of(path: &Path) -> io::Result<Self> {
+        let file = fs::canonicalize(path)?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
         let relevant = if is_program(&file) {
-            CompilerName::parse(name).map(|parsed| parsed.prefix.to_owned())
+            CompilerName::parse(&name).map(|parsed| parsed.prefix.to_owned())
         } else {
-            Some(name.to_owned())
+            Some(name.clone().into_owned())
         };
-        Some(Self { file, driver: Driver::of_program(name.as_bytes()), name: relevant })
+        Ok(Self { file, driver: Driver::of_program(name.as_bytes()), name: relevant })
     }
 }
 
@@ -161,10 +235,11 @@ fn wanted_names(dirs: &[PathBuf], masquerade_dirs: &[PathBuf]) -> BTreeSet<Strin
         .collect()
 }
 
-/// A directory that is not there has no entries; names that are not text are no compilers.
+/// A directory that is not there has no entries; names that are hidden or not text are no compilers.
 fn entries(dir: &Path) -> impl Iterator<Item = String> {
     let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.file_name().into_string().ok())
+    let names = entries.filter_map(|entry| entry.file_name().into_string().ok());
+    names.filter(|name| !name.starts_with('.'))
 }
 
 /// The compiler called `cc`, by which stock clients choose a machine.
@@ -178,9 +253,10 @@ pub(crate) struct DefaultCompiler {
 
 /// What `cc` says of itself in the original's words; none where there is no `cc` or it does not say.
 /// Blocks while it runs.
-pub(crate) fn default_compiler(path_dirs: &[PathBuf]) -> Option<DefaultCompiler> {
-    let path = files::find_compiler(OsStr::new("cc"), path_dirs)?;
-    let ask = |option| probe::ask(&path, path_dirs, option).ok().filter(|said| !said.is_empty());
+pub(crate) fn default_compiler(search: &Search) -> Option<DefaultCompiler> {
+    let path = search.path_of("cc")?;
+    let ask =
+        |option| probe::ask(&path, &search.path_dirs, option).ok().filter(|said| !said.is_empty());
     Some(DefaultCompiler { machine: ask("-dumpmachine")?, version: ask("-dumpversion")? })
 }
 
@@ -202,12 +278,17 @@ mod tests {
         found.offered.names.iter().map(String::as_str).collect()
     }
 
+    fn search(path_dirs: &[PathBuf], masquerade_dirs: &[PathBuf]) -> Search {
+        let masquerade_dirs = masquerade_dirs.to_vec();
+        Search { path_dirs: path_dirs.to_vec(), masquerade_dirs, listed: None }
+    }
+
     fn scan(
         path_dirs: &[PathBuf],
         masquerade_dirs: &[PathBuf],
         cache: &mut ToolchainCache,
     ) -> Vec<Found> {
-        survey((path_dirs, masquerade_dirs), cache, None).found
+        survey(&search(path_dirs, masquerade_dirs), cache, None).found
     }
 
     #[test]
@@ -216,7 +297,7 @@ mod tests {
             return;
         }
         let mut cache = ToolchainCache::in_memory();
-        let survey = survey((&system_dirs(), &[]), &mut cache, None);
+        let survey = survey(&search(&system_dirs(), &[]), &mut cache, None);
         let found = &survey.found;
         assert!(survey.unusable.is_empty(), "{:?}", survey.unusable);
         let gcc = &found[0];
@@ -254,7 +335,7 @@ mod tests {
             masquerade.link(name, &gcc);
         }
         let only = [masquerade.path("")];
-        let survey = survey((&dirs, &only), &mut cache, Some(Duration::ZERO));
+        let survey = survey(&search(&dirs, &only), &mut cache, Some(Duration::ZERO));
         assert_eq!(survey.n_unasked, 1);
         assert!(named(&survey.found, "gcc").is_some());
         assert!(survey.unusable.is_empty(), "{:?}", survey.unusable);
@@ -289,8 +370,32 @@ mod tests {
         }
         let dirs = files::directories(&shelf.search_path());
         let found = scan(&dirs, &[], &mut ToolchainCache::in_memory());
-        assert_eq!(named(&found, "gcc").unwrap().files[0], gcc.canonicalize().unwrap());
-        assert!(named(&found, "cc").is_some());
+        let served = named(&found, "gcc").unwrap();
+        assert_eq!(served.files[0], gcc.canonicalize().unwrap());
+        assert_eq!(served.cached.keys().collect::<Vec<_>>(), ["gcc"]);
+        assert_eq!(served.cached["gcc"], shelf.path("gcc"));
+        assert!(!named(&found, "cc").unwrap().cached.contains_key("cc"));
+    }
+
+    #[test]
+    fn a_list_says_which_files_its_names_stand_for() {
+        let Some(eleven) = installed("gcc-11") else { return };
+        let listed = [
+            ("bin/gcc", eleven.clone()),
+            ("bin/none", "/nonexistent/bin/none".into()),
+            ("bin/sh", "/bin/sh".into()),
+        ];
+        let listed = listed.map(|(name, path)| (name.to_owned(), path)).to_vec();
+        let search = Search { listed: Some(listed), ..search(&system_dirs(), &[]) };
+        let survey = survey(&search, &mut ToolchainCache::in_memory(), None);
+        let gcc = named(&survey.found, "bin/gcc").unwrap();
+        assert_eq!((names(gcc), &gcc.path), (vec!["bin/gcc"], &eleven));
+        assert!(gcc.offered.toolchain.version.starts_with("11."));
+        assert!(named(&survey.found, "bin/sh").is_some());
+        assert!(named(&survey.found, "gcc").is_none());
+        let (path, _) = &survey.unusable[0];
+        assert_eq!(path, Path::new("/nonexistent/bin/none"));
+        assert_eq!(default_compiler(&search), None);
     }
 
     #[test]
@@ -331,7 +436,7 @@ mod tests {
         let broken = "echo 'Target: x-y\ngcc version 1.2.3 (GCC)' >&2; exit 1";
         let path = shelf.script("gcc-1.2.3", broken);
         let dirs = [path.parent().unwrap().to_owned()];
-        let survey = survey((&dirs, &[]), &mut ToolchainCache::in_memory(), None);
+        let survey = survey(&search(&dirs, &[]), &mut ToolchainCache::in_memory(), None);
         assert!(survey.found.is_empty());
         assert!(matches!(&survey.unusable[..], [(_, ProbeError::Failed { .. })]));
     }
@@ -339,13 +444,13 @@ mod tests {
     #[test]
     fn says_what_the_original_advertises() {
         let Some(cc) = installed("cc") else { return };
-        let said = default_compiler(&system_dirs()).unwrap();
+        let said = default_compiler(&search(&system_dirs(), &[])).unwrap();
         let expected = |option| {
             let output = std::process::Command::new(&cc).arg(option).output().unwrap();
             String::from_utf8(output.stdout).unwrap().trim().to_owned()
         };
         assert_eq!(said.machine, expected("-dumpmachine"));
         assert_eq!(said.version, expected("-dumpversion"));
-        assert_eq!(default_compiler(&[]), None);
+        assert_eq!(default_compiler(&Search::default()), None);
     }
 }

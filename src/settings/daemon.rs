@@ -16,10 +16,12 @@ use self::flags::RawFlags;
 use self::words::Words;
 use crate::settings::hosts::DEFAULT_PORT;
 
+pub(crate) use self::command_list::CommandList;
 pub(crate) use self::environment::{DaemonEnvironment, EnvironmentError};
 pub(crate) use self::flags::SYSLOG_SOCKET;
 pub(crate) use self::limits::ServerLimits;
 
+mod command_list;
 mod environment;
 mod file;
 mod flags;

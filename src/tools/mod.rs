@@ -1,10 +1,12 @@
 //! The small programs beside client and server: `distccmon-text` (`monitor`), `lsdistcc` (`list`),
-//! `distcc-config` (`config`). None of them starts anything that stays.
+//! `distcc-config` (`config`), `update-distcc-symlinks` (`symlinks`). None of them starts anything that stays.
 
 #[cfg(feature = "daemon")]
 pub(crate) mod config;
 pub(crate) mod list;
 pub(crate) mod monitor;
+#[cfg(feature = "daemon")]
+pub(crate) mod symlinks;
 
 use std::env::consts::ARCH;
 

@@ -8,12 +8,13 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use super::command_list::{CommandList, LineError};
+
 /// The compilers' search path where the environment names none.
 const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
 /// What the daemon takes from its environment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(dead_code, reason = "the parts that use them are being written")]
 pub(crate) struct DaemonEnvironment {
     /// Where compilers are looked for: `$DISTCCD_PATH`, else `$PATH`.
     pub(crate) search_path: OsString,
@@ -29,6 +30,8 @@ pub(crate) struct DaemonEnvironment {
     /// `DISTCC_CMDLIST`, a file of the commands that may run, and how many words of a path tell them
     /// apart (`DISTCC_CMDLIST_NUMWORDS`, 1).
     pub(crate) command_list: Option<(PathBuf, usize)>,
+    /// What stands in that file.
+    pub(crate) commands: Option<CommandList>,
     /// `DISTCC_SAVE_TEMPS`: job directories are left behind.
     pub(crate) save_temps: bool,
 }
@@ -44,6 +47,13 @@ pub(crate) enum EnvironmentError {
         /// Why not.
         error: io::Error,
     },
+    /// A line of `DISTCC_CMDLIST` is no path of a command.
+    BadList {
+        /// As set.
+        path: PathBuf,
+        /// Which line, and what it should be.
+        error: LineError,
+    },
     /// `DISTCC_CMDLIST` names no command.
     EmptyList(PathBuf),
     /// `DISTCC_CMDLIST_NUMWORDS` is no number above 0.
@@ -55,6 +65,9 @@ impl Display for EnvironmentError {
         match self {
             Self::UnreadableList { path, error } => {
                 write!(f, "cannot read DISTCC_CMDLIST {}: {error}", path.display())
+            }
+            Self::BadList { path, error } => {
+                write!(f, "cannot use DISTCC_CMDLIST {}: {error}", path.display())
             }
             Self::EmptyList(path) => {
                 write!(f, "DISTCC_CMDLIST {} names no command", path.display())
@@ -69,17 +82,18 @@ impl Display for EnvironmentError {
 impl std::error::Error for EnvironmentError {}
 
 impl DaemonEnvironment {
-    /// Reads the process's environment, once, and looks whether the list of commands is there.
+    /// Reads the process's environment, once, with the list of commands that it names.
     /// `is_root` decides where state belongs.
     pub(crate) fn from_process(is_root: bool) -> Result<Self, EnvironmentError> {
         let cwd = env::current_dir().unwrap_or_else(|_| "/".into());
-        let environment = Self::read(&env::vars_os().collect::<Vec<_>>(), &cwd, is_root)?;
-        if let Some((path, _)) = &environment.command_list {
-            let list = fs::read(path)
+        let mut environment = Self::read(&env::vars_os().collect::<Vec<_>>(), &cwd, is_root)?;
+        if let Some((path, n_words)) = &environment.command_list {
+            let text = fs::read_to_string(path)
                 .map_err(|error| EnvironmentError::UnreadableList { path: path.clone(), error })?;
-            if list.iter().all(u8::is_ascii_whitespace) {
-                return Err(EnvironmentError::EmptyList(path.clone()));
-            }
+            let commands = CommandList::parse(&text, *n_words)
+                .map_err(|error| EnvironmentError::BadList { path: path.clone(), error })?;
+            let commands = commands.ok_or_else(|| EnvironmentError::EmptyList(path.clone()))?;
+            environment.commands = Some(commands);
         }
         Ok(environment)
     }
@@ -118,6 +132,7 @@ impl DaemonEnvironment {
                 .cloned()
                 .collect(),
             command_list: get("DISTCC_CMDLIST").map(|path| (cwd.join(path), n_words)),
+            commands: None,
             save_temps: get("DISTCC_SAVE_TEMPS").is_some_and(|value| value == "1"),
         })
     }
