@@ -134,6 +134,8 @@ pub(crate) enum Why {
     Preprocessing,
     /// It compiles for several processors at once.
     SeveralTargets,
+    /// It is of another language, or an unusual form of an option that may be sent.
+    Unusual,
 }
 
 impl Why {
@@ -152,6 +154,7 @@ impl Why {
             Self::OtherOutput => "makes something else than an object file",
             Self::Preprocessing => "does not survive preprocessing",
             Self::SeveralTargets => "compiles for several targets at once",
+            Self::Unusual => "is an unusual one, which is not sent elsewhere",
         }
     }
 }
