@@ -231,7 +231,7 @@ fn is_word_byte(byte: u8) -> bool {
 }
 
 /// Assembler options that name no file and write none: exact, or, with a final `=`, by prefix.
-const ASSEMBLER: [&str; 22] = [
+const ASSEMBLER: [&str; 30] = [
     "--noexecstack",
     "--execstack",
     "--fatal-warnings",
@@ -254,6 +254,14 @@ const ASSEMBLER: [&str; 22] = [
     "-mbig-obj",
     "-mimplicit-it=",
     "-mfpu=",
+    "-mfloat-abi=",
+    "-mabi=",
+    "-march=",
+    "-mcpu=",
+    "-mtune=",
+    "-mthumb",
+    "-EL",
+    "-EB",
 ];
 
 fn is_harmless_assembler_option(option: &[u8]) -> bool {

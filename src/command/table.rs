@@ -125,6 +125,8 @@ pub(super) const TABLE: &[Row] = &[
         "-ansi", "-pedantic", "-pedantic-errors", "-w", "-p", "-pg", "-pthread", "-no-pthread",
         "-Qn", "-Qy", "-Qunused-arguments", "--all-warnings", "--extra-warnings", "--pedantic",
         "--pedantic-errors", "--no-warnings", "--ansi",
+        // Kernels give it to clang up to 15.
+        "-enable-trivial-auto-var-init-zero-knowing-it-will-be-removed-from-clang",
     ]),
     travels(Either, Check::Word, &[
         "-fxray-modes=", "-fxray-instruction-threshold=", "-fxray-instrumentation-bundle=",
@@ -244,7 +246,7 @@ pub(super) const TABLE: &[Row] = &[
         "--write-dependencies", "--write-user-dependencies", "--debug", "--optimize", "--profile",
         "--system-header-prefix", "--no-system-header-prefix", "--rsp-quoting",
         "--start-no-unused-arguments", "--end-no-unused-arguments", "-index-header-map", "-cl-",
-        "-cpp=", "-hlsl-entry", "-sycl-std=", "-regcall4", "-enable-trivial-auto-var-init-",
+        "-cpp=", "-hlsl-entry", "-sycl-std=", "-regcall4",
     ]),
     local(NEXT, Why::Unusual, &["-fexperimental-openacc-macro-override"]),
     // What is printed would be the server's, or twice.
