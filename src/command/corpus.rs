@@ -1,6 +1,8 @@
 //! Command lines compiled by the compilers of this machine, whole and in two halves: objects and
 //! dependency files must not differ by a byte.
 
+mod kernel;
+
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};

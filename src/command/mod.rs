@@ -31,6 +31,8 @@ mod vet;
 mod wp;
 
 #[cfg(test)]
+mod complete;
+#[cfg(test)]
 mod corpus;
 #[cfg(test)]
 mod stock;

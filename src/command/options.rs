@@ -134,6 +134,8 @@ pub(crate) enum Why {
     Preprocessing,
     /// It compiles for several processors at once.
     SeveralTargets,
+    /// It is of another language, or an unusual form of an option that may be sent.
+    Unusual,
 }
 
 impl Why {
@@ -152,6 +154,7 @@ impl Why {
             Self::OtherOutput => "makes something else than an object file",
             Self::Preprocessing => "does not survive preprocessing",
             Self::SeveralTargets => "compiles for several targets at once",
+            Self::Unusual => "is an unusual one, which is not sent elsewhere",
         }
     }
 }
@@ -228,7 +231,7 @@ fn is_word_byte(byte: u8) -> bool {
 }
 
 /// Assembler options that name no file and write none: exact, or, with a final `=`, by prefix.
-const ASSEMBLER: [&str; 22] = [
+const ASSEMBLER: [&str; 30] = [
     "--noexecstack",
     "--execstack",
     "--fatal-warnings",
@@ -251,6 +254,14 @@ const ASSEMBLER: [&str; 22] = [
     "-mbig-obj",
     "-mimplicit-it=",
     "-mfpu=",
+    "-mfloat-abi=",
+    "-mabi=",
+    "-march=",
+    "-mcpu=",
+    "-mtune=",
+    "-mthumb",
+    "-EL",
+    "-EB",
 ];
 
 fn is_harmless_assembler_option(option: &[u8]) -> bool {

@@ -1,5 +1,5 @@
-//! The option table: gcc up to 15 and clang up to 20, as their manuals give them, for C, C++,
-//! Objective-C and Objective-C++. What is not here is not known to be safe elsewhere: the client
+//! The option table: gcc up to 15 and clang up to 21, as their lists (`complete` compares them) and
+//! manuals give them, for C, C++, Objective-C and Objective-C++. What is not here is not known to be safe elsewhere: the client
 //! compiles locally, the server refuses.
 
 use super::options::{Check, Client, Dependency, Row, Server, Takes, Why};
@@ -57,7 +57,7 @@ pub(super) const TABLE: &[Row] = &[
     shapes(Nothing, Client::Assembly, Server::Assembly, &["-S"]),
     shapes(Either, Client::Output, Server::Output, &["-o"]),
     shapes(Either, Client::Language, Server::Language, &["-x"]),
-    preprocesses(Nothing, &["-E"]),
+    preprocesses(Nothing, &["-E", "--preprocess", "--dependencies", "--user-dependencies"]),
     preprocesses(Glued, &["-M"]),
     // Dependency files, written by the preprocessor here.
     depends(Nothing, Dependency::Written, &["-MD", "-MMD"]),
@@ -76,16 +76,22 @@ pub(super) const TABLE: &[Row] = &[
         "-D", "-U", "-I", "-A", "-F", "-include", "-imacros", "-iprefix", "-iwithprefix",
         "-iwithprefixbefore", "-isystem", "-isystem-after", "-iquote", "-idirafter", "-isysroot",
         "-iwithsysroot", "-imultilib", "-imultiarch", "-iframework", "-iframeworkwithsysroot",
-        "-c-isystem", "-cxx-isystem",
+        "-c-isystem", "-cxx-isystem", "-stdlib++-isystem",
     ]),
     stays(Nothing, &[
         "-undef", "-nostdinc", "-nostdinc++", "-nostdlibinc", "-nobuiltininc", "-remap", "-H",
-        "-trigraphs", "-traditional-cpp", "-no-canonical-prefixes", "-canonical-prefixes",
+        "-ibuiltininc", "-trigraphs", "-traditional-cpp", "-no-canonical-prefixes", "-canonical-prefixes",
     ]),
     stays(NEXT, &["--sysroot"]),
     // The text that travels is in UTF-8 already: a second conversion would spoil it.
-    stays(Glued, &["--sysroot=", "-stdlib=", "--stdlib=", "-finput-charset="]),
-    local(Nothing, Why::Preprocessing, &["-C", "-CC", "-P", "-traditional"]),
+    stays(Glued, &[
+        "--sysroot=", "-stdlib=", "--stdlib=", "-finput-charset=", "-mzos-sys-include=",
+        "--embed-dir=",
+    ]),
+    local(Nothing, Why::Preprocessing, &[
+        "-C", "-CC", "-P", "-traditional", "--comments", "--comments-in-macros",
+        "--no-line-commands", "-fkeep-system-includes",
+    ]),
     local(Glued, Why::Preprocessing, &[
         "-fpreprocessed", "-fno-preprocessed", "-fno-directives-only",
         "-fsearch-include-path", "-d",
@@ -103,21 +109,27 @@ pub(super) const TABLE: &[Row] = &[
     // The linker's: nothing is linked with -c or -S.
     stays(Either, &["-l", "-L", "-T"]),
     stays(NEXT, &["-Xlinker", "-u", "-z", "-e", "-Tbss", "-Tdata", "-Ttext", "-rpath"]),
-    stays(Glued, &["-Wl,", "-fuse-ld=", "--ld-path=", "--rtlib=", "-rtlib=", "--unwindlib="]),
+    stays(Glued, &["-Wl,", "-fuse-ld=", "--ld-path=", "--rtlib=", "-rtlib=", "--unwindlib=", "-unwindlib="]),
     stays(Nothing, &[
         "-s", "-r", "-static", "-shared", "-pie", "-no-pie", "-static-pie", "-rdynamic",
         "-symbolic", "-nostdlib", "-nodefaultlibs", "-nostartfiles", "-nolibc", "-nostdlib++",
         "-static-libgcc", "-shared-libgcc", "-static-libstdc++", "-static-libasan",
-        "-static-libtsan", "-static-liblsan", "-static-libubsan",
+        "-static-libtsan", "-static-liblsan", "-static-libubsan", "-static-libsan", "-shared-libsan",
+        "-static-openmp", "-gpulibc",
     ]),
     // How the compiler's own parts talk to each other; the server decides for itself.
     stays(Nothing, &["-pipe", "--pipe"]),
     // What is to be made of the source: families of options that name no file.
-    travels(Glued, Check::Word, &["-f", "-m", "-W", "-std=", "--std="]),
+    travels(Glued, Check::Word, &["-f", "-m", "-W", "-O", "-g", "-std=", "--std="]),
     travels(Nothing, Check::Word, &[
-        "-O", "-O0", "-O1", "-O2", "-O3", "-O4", "-O5", "-O6", "-Os", "-Oz", "-Og", "-Ofast",
-        "-ansi", "-pedantic", "-pedantic-errors", "-w", "-p", "-pg", "-pthread", "-Qn", "-Qy",
-        "-Qunused-arguments",
+        "-ansi", "-pedantic", "-pedantic-errors", "-w", "-p", "-pg", "-pthread", "-no-pthread",
+        "-Qn", "-Qy", "-Qunused-arguments", "--all-warnings", "--extra-warnings", "--pedantic",
+        "--pedantic-errors", "--no-warnings", "--ansi",
+        // Kernels give it to clang up to 15.
+        "-enable-trivial-auto-var-init-zero-knowing-it-will-be-removed-from-clang",
+    ]),
+    travels(Either, Check::Word, &[
+        "-fxray-modes=", "-fxray-instruction-threshold=", "-fxray-instrumentation-bundle=",
     ]),
     travels(Takes::Separate("--param="), Check::Word, &["--param"]),
     travels(Takes::Separate("--target="), Check::Word, &["-target"]),
@@ -131,22 +143,9 @@ pub(super) const TABLE: &[Row] = &[
         "-fdebug-compilation-dir=", "-ffile-compilation-dir=",
         "-finstrument-functions-exclude-file-list=",
     ]),
-    travels(Nothing, Check::Word, &[
-        "-g", "-g0", "-g1", "-g2", "-g3", "-ggdb", "-ggdb0", "-ggdb1", "-ggdb2", "-ggdb3",
-        "-gdwarf", "-gdwarf-2", "-gdwarf-3", "-gdwarf-4", "-gdwarf-5", "-gdwarf32", "-gdwarf64",
-        "-glldb", "-gsce", "-gstabs", "-gstabs+", "-gline-tables-only", "-gline-directives-only",
-        "-gmlt", "-gpubnames", "-ggnu-pubnames", "-gstrict-dwarf", "-grecord-gcc-switches",
-        "-gcolumn-info", "-gas-loc-support", "-gas-locview-support", "-gvariable-location-views",
-        "-gstatement-frontiers", "-ginline-points", "-gdescribe-dies",
-        "-ginternal-reset-location-views", "-gtoggle", "-gctf", "-gbtf", "-gz",
-        "-gsimple-template-names", "-gcodeview",
-    ]),
     // Longer than `-femit-`, which writes modules.
     travels(Glued, Check::Word, &[
         "-femit-struct-debug-", "-femit-class-debug-always", "-femit-all-decls",
-    ]),
-    travels(Glued, Check::Word, &[
-        "-gno-", "-gz=", "-gvariable-location-views=", "-gsimple-template-names=",
     ]),
     // Kept here: further files, which the protocol cannot bring back.
     local(Glued, Why::SideFiles, &[
@@ -161,13 +160,17 @@ pub(super) const TABLE: &[Row] = &[
     local(NEXT, Why::SideFiles, &[
         "-aux-info", "-dumpdir", "-dumpbase", "-dumpbase-ext", "--serialize-diagnostics",
         "-serialize-diagnostics", "-index-store-path", "-dependency-file",
+        "-module-dependency-dir", "-gen-cdb-fragment-path",
     ]),
-    local(Glued, Why::SideFiles, &["--output", "-aux-info="]),
+    local(Glued, Why::SideFiles, &[
+        "--output", "-aux-info=", "--dump", "-save-stats", "-via-file-asm", "-flto-incremental",
+    ]),
     local(Glued, Why::Profile, &[
         "--coverage", "-coverage", "-fprofile", "-fauto-profile", "-fbranch-probabilities",
         "-ftest-coverage", "-fcoverage-", "-fcs-profile", "-fcondition-coverage",
         "-fpath-coverage", "-fmemory-profile", "-fpgo-", "-fpseudo-probe-for-profiling",
         "-fsample-profile", "-fno-sample-profile", "-fcodegen-data-", "-ftemporal-profile",
+        "-forder-file-instrumentation",
     ]),
     // Of this processor; said in the words of every processor before it is sent.
     shapes(
@@ -179,15 +182,19 @@ pub(super) const TABLE: &[Row] = &[
     // Code execution and files of the server (threats.md 1b, 1e).
     local(Glued, Why::RunsCode, &[
         "-fplugin", "-fpass-plugin", "-wrapper=", "-load", "-fltrans", "-fwpa", "-foffload",
-        "-fself-test", "-ccc-",
+        "-fself-test", "-ccc-", "-fthinlto-distributor", "-fdepscan", "-fcas-", "--dxv-path",
+        "--verify-debug-info", "--wasm-opt", "--no-wasm-opt", "--amdgpu-arch-tool",
+        "--nvptx-arch-tool", "--ptxas-path",
     ]),
-    local(NEXT, Why::RunsCode, &["-wrapper"]),
+    local(NEXT, Why::RunsCode, &["-wrapper", "-b"]),
     local(Either, Why::RunsCode, &["-specs", "--specs", "-iplugindir", "-B"]),
     local(Either, Why::NamesPath, &[
-        "--config", "-working-directory", "-resource-dir", "-ivfsoverlay",
+        "--config", "-working-directory", "-resource-dir", "-ivfsoverlay", "-vfsoverlay",
+        "-iapinotes-modules",
     ]),
     local(Glued, Why::NamesPath, &[
-        "--gcc-toolchain", "-gcc-toolchain", "--gcc-install-dir", "--cuda-path", "--driver-mode",
+        "--gcc-toolchain", "-gcc-", "--gcc-install-dir", "--gcc-triple", "--no-default-config",
+        "--warning-suppression-mappings", "-mdevices-csv-loc", "--cuda-path", "--driver-mode",
         "-fsanitize-blacklist", "-fsanitize-ignorelist", "-fsanitize-coverage-allowlist",
         "-fsanitize-coverage-ignorelist", "-fsanitize-coverage-whitelist",
         "-fsanitize-coverage-blacklist", "-fsanitize-system-", "-fxray-attr-list",
@@ -197,43 +204,64 @@ pub(super) const TABLE: &[Row] = &[
         "-fembed-offload-object", "-fexperimental-sanitize-metadata-ignorelist",
     ]),
     local(NEXT, Why::PassesOn, &[
-        "-Xclang", "-Xpreprocessor", "-Xanalyzer", "-mmlir", "-Xcuda-ptxas",
+        "-Xclang", "-Xpreprocessor", "-Xanalyzer", "-mmlir", "-Xcuda-ptxas", "-mthread-model",
+        "-meabi",
         "-Xcuda-fatbinary", "-Xopenmp-target",
     ]),
     local(Either, Why::PassesOn, &["-mllvm"]),
-    local(Glued, Why::PassesOn, &["-Wp,", "-Xopenmp-target=", "-Xarch_"]),
+    local(Glued, Why::PassesOn, &[
+        "-Wp,", "-Xopenmp-target=", "-Xarch_", "-Xclang=", "-Xoffload-", "-Xthinlto-",
+    ]),
     local(Glued, Why::Modules, &[
         "-fmodule", "-fimplicit-module", "-fprebuilt-", "-fbuild-session", "-fpch", "-include-pch",
         "-gmodules", "-fcxx-modules", "-fno-implicit-module", "-fno-modules",
-        "-fbuiltin-module-map",
+        "-fbuiltin-module-map", "-fsystem-module", "-module-file-info", "-relocatable-pch",
     ]),
     local(Nothing, Why::Modules, &["--precompile", "-emit-pch"]),
     local(Nothing, Why::RecordsCommand, &[
         "-frecord-gcc-switches", "-frecord-command-line", "-grecord-command-line",
+        "-gcodeview-command-line",
     ]),
     local(Glued, Why::RecordsCommand, &["-fembed-bitcode"]),
     shapes(Nothing, Client::Local(Why::RecordsCommand), Server::Kept, &["-fverbose-asm"]),
     local(Nothing, Why::OtherOutput, &[
         "-fsyntax-only", "-emit-llvm", "-emit-ast", "--analyze", "-analyze", "-rewrite-objc",
-        "-verify-pch", "-ObjC", "-ObjC++", "-frepo",
+        "-verify-pch", "-ObjC", "-ObjC++", "-frepo", "-fdriver-only", "-extract-api", "--migrate",
+        "--pretty-sgf",
+    ]),
+    local(Glued, Why::OtherOutput, &[
+        "-emit-interface-stubs", "-emit-merged-ifs", "-emit-symbol-graph", "--emit-", "-arcmt-",
+        "-rewrite-legacy-objc", "--extract-api-", "--symbol-graph-dir", "--analyzer-output",
     ]),
     local(NEXT, Why::SeveralTargets, &["-arch"]),
     local(Glued, Why::SeveralTargets, &[
-        "-fopenmp-targets=", "-fsycl", "--offload", "--cuda-gpu-arch",
+        "-fopenmp-targets=", "-fsycl", "--offload", "--no-offload", "--cuda-", "--no-cuda-", "--hip",
+        "--no-hip", "-no-hip-rt", "-nohip", "--gpu-", "--no-gpu-", "-nogpu", "--rocm-",
+        "--libomptarget-", "-cuid=",
     ]),
+    // Long forms, whose short ones are what anybody writes, and those of other languages.
+    local(Glued, Why::Unusual, &[
+        "--assert", "--define-macro", "--undefine-macro", "--include", "--imacros",
+        "--no-standard-includes", "--trace-includes", "--traditional-cpp", "--trigraphs",
+        "--write-dependencies", "--write-user-dependencies", "--debug", "--optimize", "--profile",
+        "--system-header-prefix", "--no-system-header-prefix", "--rsp-quoting",
+        "--start-no-unused-arguments", "--end-no-unused-arguments", "-index-header-map", "-cl-",
+        "-cpp=", "-hlsl-entry", "-sycl-std=", "-regcall4",
+    ]),
+    local(NEXT, Why::Unusual, &["-fexperimental-openacc-macro-override"]),
     // What is printed would be the server's, or twice.
     local(Nothing, Why::Prints, &[
         "-###", "-time", "-Q", "--verbose", "-fversion", "-ftarget-help", "-fdbg-cnt-list",
-        "-fdiagnostics-generate-patch",
+        "-fdiagnostics-generate-patch", "-fopt-info", "-fsarif-time-report", "-quiet", "-version",
     ]),
-    local(Glued, Why::Prints, &["-fhelp", "-fdump-internal-locations"]),
+    local(Glued, Why::Prints, &["-fhelp", "-fdump-internal-locations", "-fdbg-cnt", "-R"]),
     shapes(Glued, Client::Local(Why::Prints), Server::Kept, &[
         "-ftime-report", "-fmem-report", "-fpre-ipa-mem-report", "-fpost-ipa-mem-report",
         "-flto-report", "-fstats", "-mdump-tune-features",
     ]),
     shapes(Nothing, Client::Local(Why::Prints), Server::Kept, &["-v"]),
     query(Glued, &[
-        "--version", "--help", "-help", "--target-help", "-dumpversion", "-dumpfullversion",
+        "--version", "--completion", "--help", "-help", "--target-help", "-dumpversion", "-dumpfullversion",
         "-dumpmachine", "-dumpspecs", "-print-", "--print-",
     ]),
 ];

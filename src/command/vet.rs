@@ -279,6 +279,12 @@ mod tests {
                 ".i",
             ),
             ("gcc -flto -c a.c -o a.o", "gcc -flto -c -o OUT IN", ".i"),
+            // Of compilers yet to come.
+            (
+                "gcc -gnew -gdwarf-6 -O9 -fnew=x -mnew -c a.c -o a.o",
+                "gcc -gnew -gdwarf-6 -O9 -fnew=x -mnew -c -o OUT IN",
+                ".i",
+            ),
         ];
         for (line, expected, suffix) in cases {
             let admitted = vet_line(line).unwrap_or_else(|refusal| panic!("{line}: {refusal}"));
@@ -382,6 +388,26 @@ mod tests {
             "-ccc-gcc-name x",
             "-gembed-source",
             "-gen-reproducer=always",
+            // Of gcc 13 to 15 and clang 15 to 21.
+            "-flto-incremental=x",
+            "-fkeep-system-includes",
+            "-fthinlto-distributor=x",
+            "-Xthinlto-distributor=x",
+            "-fdepscan-daemon=x",
+            "--warning-suppression-mappings=x",
+            "-module-dependency-dir x",
+            "-gen-cdb-fragment-path x",
+            "-gcodeview-command-line",
+            "-mthread-model posix",
+            "-mdevices-csv-loc=x",
+            "-fdriver-only",
+            "-fopt-info",
+            "-Rpass=x",
+            "-save-stats",
+            "-via-file-asm",
+            "--wasm-opt",
+            "-gnew=/x",
+            "-O/x",
         ];
         for option in options {
             let verdict = vet_line(&format!("gcc {option} -c a.c -o a.o"));

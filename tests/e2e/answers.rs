@@ -187,6 +187,27 @@ fn a_refused_compiler_is_looked_for_elsewhere_and_a_busy_host_tried_again() {
 }
 
 #[test]
+fn a_line_of_a_kernel_is_compiled_by_a_server_of_ours() {
+    if !has("gcc") {
+        return;
+    }
+    let bench = Bench::new();
+    bench.write("x.c", SOURCE);
+    bench.write("k.h", "#define HZ 250\n");
+    let host = Host::start(&bench, "host", None);
+    let line = "-Wp,-MMD,.x.o.d -nostdinc -I. -include k.h -D__KERNEL__ -fmacro-prefix-map=./= \
+        -std=gnu11 -fshort-wchar -fno-PIE -mno-sse -mno-mmx -mno-80387 -mno-red-zone -mcmodel=kernel \
+        -mindirect-branch=thunk-extern -mfunction-return=thunk-extern -fpatchable-function-entry=16,16 \
+        -fno-delete-null-pointer-checks -O2 -ftrivial-auto-var-init=zero -pg -mrecord-mcount -mfentry \
+        -fzero-call-used-regs=used-gpr -Wall -Wframe-larger-than=2048 -Wa,--noexecstack \
+        -fsanitize=kernel-address -fasan-shadow-offset=0xdffffc0000000000 --param asan-stack=1 \
+        -fsanitize-coverage=trace-pc -DKBUILD_MODNAME=\"x\"";
+    let log = compiles(&bench, &host.token, &line.split_whitespace().collect::<Vec<_>>());
+    assert!(log.contains(&format!("on {} completed ok", host.token)), "{log}");
+    assert_eq!(text(&bench.read(".x.o.d")), "x.o: x.c k.h\n");
+}
+
+#[test]
 fn answers_that_cannot_be_are_refused_and_their_host_named() {
     if !has("gcc") {
         return;
