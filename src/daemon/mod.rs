@@ -6,6 +6,7 @@ mod background;
 mod compiler;
 mod compilers;
 mod connection;
+mod descriptors;
 mod endings;
 mod failure;
 mod guests;
@@ -30,6 +31,7 @@ mod sweep;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod trouble;
 mod watches;
 mod workspace;
 

@@ -18,6 +18,7 @@ mod endings;
 mod hosts;
 mod inetd;
 mod interrupted;
+mod limits;
 mod lines;
 mod monitor;
 mod naming;
