@@ -17,6 +17,7 @@ use super::program::{Program, choose_program};
 use super::server::{Phase, Server, reached};
 use super::shield::Shield;
 use super::source::{PACKED_FILE, look_at, receive, source_name, unpack};
+use super::trouble;
 use super::workspace::JobDir;
 use crate::command::{self, Admitted, Kind, vet};
 use crate::wire::error::DecodeError;
@@ -258,15 +259,47 @@ impl ReadyJob {
     ) -> Result<Result<Outcome, CompilerError>, JobError> {
         let shield = self.program.shield.for_command(&self.admitted);
         let order = self.order(shield, self.object(""), server)?;
-        let first = compiler::run(order, unwanted(connection, server)).await;
+        let first = self.attempt(order, connection, server).await?;
         let (Some(shield), Ok(outcome)) = (shield.for_words(), &first) else { return Ok(first) };
         let words = if outcome.stderr.is_empty() || outcome.end == End::TimedOut {
             Ok(Vec::new())
         } else {
             let order = self.order(shield, self.object("again."), server)?;
-            compiler::run(order, unwanted(connection, server)).await.map(|outcome| outcome.stderr)
+            self.attempt(order, connection, server).await?.map(|outcome| outcome.stderr)
         };
         Ok(words.and_then(|stderr| first.map(|outcome| Outcome { stderr, ..outcome })))
+    }
+
+    /// Runs one compiler, and tells what it lacked on this machine from what it says.
+    async fn attempt(
+        &self,
+        order: Order<'_>,
+        connection: &mut Connection,
+        server: &Server,
+    ) -> Result<Result<Outcome, CompilerError>, JobError> {
+        let (dir, limit) = (self.dir.path(), server.limits.job_bytes);
+        let mut has_outgrown = false;
+        let ended = async {
+            tokio::select! {
+                () = unwanted(connection, server) => {}
+                () = trouble::outgrown(dir, limit) => has_outgrown = true,
+            }
+        };
+        let outcome = compiler::run(order, ended).await;
+        if has_outgrown {
+            let reason = format!("its files took more than the {limit} bytes of a job");
+            return Err(JobError::Failed(reason));
+        }
+        match outcome {
+            Ok(outcome) => match trouble::found(&outcome, dir) {
+                Some(reason) => Err(JobError::Failed(reason)),
+                None => Ok(Ok(outcome)),
+            },
+            Err(CompilerError::NotStarted(error)) if trouble::is_want(&error) => {
+                Err(JobError::Failed(format!("cannot start the compiler: {error}")))
+            }
+            Err(error) => Ok(Err(error)),
+        }
     }
 
     /// The name of what is made, with something before its extension.

@@ -15,6 +15,7 @@ use super::advert::Reachability;
 use super::background::{self, Ready, Summary};
 use super::compiler::Surroundings;
 use super::compilers::Scanner;
+use super::descriptors;
 use super::failure::Failure;
 use super::inetd;
 use super::listener;
@@ -82,7 +83,7 @@ fn launch(mut settings: DaemonSettings, given: GivenSockets) -> Result<(), Failu
     let account = unprivileged_account(&settings)?;
     let environment = DaemonEnvironment::from_process(account.is_some())?;
     Workspace::check(&environment.temp_dir)?;
-    process::raise_descriptor_limit();
+    let n_descriptors = process::raise_descriptor_limit();
     process::forbid_core_dumps();
     process::set_umask();
     process::add_nice(settings.nice).map_err(Failure::Nice)?;
@@ -102,7 +103,8 @@ fn launch(mut settings: DaemonSettings, given: GivenSockets) -> Result<(), Failu
     if let Some(account) = &account {
         account.assume()?;
     }
-    let identity = identity(&settings, state_dir.as_deref())?;
+    let mut identity = identity(&settings, state_dir.as_deref())?;
+    notes.extend(descriptors::fit(&mut settings.limits, &mut identity, n_descriptors));
     let scanner = Scanner::of(&settings, &environment, state_dir.as_deref());
     if let Some(user) = settings.user.as_ref().filter(|_| account.is_none()) {
         notes.push(format!("--user {user} is ignored, since only root can become another user"));

@@ -7,6 +7,7 @@ mod ccache;
 mod compiler;
 mod compilers;
 mod connection;
+mod descriptors;
 mod endings;
 mod failure;
 mod guests;
@@ -31,6 +32,7 @@ mod sweep;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod trouble;
 mod watches;
 mod workspace;
 

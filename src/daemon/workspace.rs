@@ -8,6 +8,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use nix::fcntl::{Flock, FlockArg};
 use nix::unistd::geteuid;
@@ -32,7 +33,7 @@ const MAX_TRIES: u32 = 100;
 pub(crate) struct Workspace {
     run: TempDir,
     /// Held until the directory is gone.
-    _lock: Flock<File>,
+    held: Mutex<Flock<File>>,
     n_jobs: AtomicU64,
     /// Where directories of jobs are kept.
     saved: Option<PathBuf>,
@@ -70,7 +71,7 @@ impl Workspace {
                 Err(error) => return Err(failed(&node_dir, error)),
             }
         };
-        Ok(Self { run, _lock: held, n_jobs: AtomicU64::new(0), saved: None })
+        Ok(Self { run, held: Mutex::new(held), n_jobs: AtomicU64::new(0), saved: None })
     }
 
     /// From now on every job's directory is kept in `dir`, where nobody sweeps.
@@ -92,7 +93,14 @@ impl Workspace {
     pub(crate) fn job_dir(&self) -> Result<JobDir, WorkspaceError> {
         let number = self.n_jobs.fetch_add(1, Ordering::Relaxed);
         let path = self.run.path().join(format!("job-{number}"));
-        match DirBuilder::new().mode(0o700).create(&path) {
+        let make = || DirBuilder::new().mode(0o700).create(&path);
+        let made = match make() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.restore().and_then(|()| make())
+            }
+            made => made,
+        };
+        match made {
             Ok(()) => Ok(JobDir { saved: self.saved_name(number), path }),
             Err(error) => Err(WorkspaceError { path, error }),
         }
@@ -101,6 +109,24 @@ impl Workspace {
     fn saved_name(&self, number: u64) -> Option<PathBuf> {
         let run = self.run.path().file_name()?.to_string_lossy();
         Some(self.saved.as_ref()?.join(format!("distccd-saved-{run}-{number}")))
+    }
+
+    /// Makes the directory of this run anew: there are programs that remove from `/tmp` what has
+    /// not been used for days.
+    fn restore(&self) -> io::Result<()> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let run = self.run.path();
+        if run.is_dir() {
+            // For another job, just now.
+            return Ok(());
+        }
+        let node_dir = run.parent().ok_or(io::ErrorKind::NotFound)?;
+        if !make_own(node_dir)? {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        DirBuilder::new().mode(0o700).create(run)?;
+        *held = lock(run, FlockArg::LockExclusiveNonblock)?;
+        Ok(())
     }
 
     /// Where the job directories are.
@@ -169,17 +195,26 @@ impl Drop for JobDir {
 /// left alone, and one with a name that nobody can guess is used.
 fn own_directory(temp_dir: &Path, id: NodeId) -> io::Result<PathBuf> {
     let path = temp_dir.join(format!("{NODE_PREFIX}{id}"));
-    match DirBuilder::new().mode(0o700).create(&path) {
-        Ok(()) => return Ok(path),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-        Err(error) => return Err(error),
-    }
-    let found = fs::symlink_metadata(&path)?;
-    if found.is_dir() && found.uid() == geteuid().as_raw() {
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o700))?;
+    if make_own(&path)? {
         return Ok(path);
     }
     Ok(private(&format!("{NODE_PREFIX}{id}-"), temp_dir)?.keep())
+}
+
+/// Makes a directory that nobody else may enter, if it is not there; false if somebody else made
+/// it.
+fn make_own(path: &Path) -> io::Result<bool> {
+    match DirBuilder::new().mode(0o700).create(path) {
+        Ok(()) => return Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(error),
+    }
+    let found = fs::symlink_metadata(path)?;
+    let is_own = found.is_dir() && found.uid() == geteuid().as_raw();
+    if is_own {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o700))?;
+    }
+    Ok(is_own)
 }
 
 /// The directory of this run and its lock, once those of dead runs are gone.

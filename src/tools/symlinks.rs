@@ -102,8 +102,7 @@ pub(crate) fn main() -> ExitCode {
 }
 
 fn understand(words: &[OsString]) -> Request {
-    let mut task =
-        Task { dry_run: false, dir: "/usr/lib/distcc".into(), distcc: None, root: None };
+    let mut task = Task { dry_run: false, dir: "/usr/lib/distcc".into(), distcc: None, root: None };
     let mut words = words.iter();
     while let Some(word) = words.next() {
         let mut path = || words.next().map(PathBuf::from).filter(|path| path.is_absolute());
@@ -373,7 +372,9 @@ mod tests {
         for junk in [&["--dir"][..], &["--dir", "x"], &["--root", "x"], &["-q"], &["x"]] {
             assert!(matches!(understood(junk), Request::Unusable(_)), "{junk:?}");
         }
-        let Request::Update(task) = understood(&["--dir", "/l", "--distcc", "/d"]) else { panic!() };
+        let Request::Update(task) = understood(&["--dir", "/l", "--distcc", "/d"]) else {
+            panic!()
+        };
         assert_eq!((task.dir, task.distcc), ("/l".into(), Some("/d".into())));
         assert!(USAGE.lines().all(|line| line.len() <= 80));
     }

@@ -19,6 +19,7 @@ mod endings;
 mod hosts;
 mod inetd;
 mod interrupted;
+mod limits;
 mod lines;
 mod monitor;
 mod naming;
