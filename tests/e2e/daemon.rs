@@ -19,10 +19,15 @@ use crate::skip::skip;
 /// Longer than anything takes on a busy machine; only a failing test waits for it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Stands for a free port in a daemon's options.
+pub(crate) const ANOTHER_PORT: &str = "another port";
+
 /// A daemon in the background, ended with the test.
 pub(crate) struct Daemon {
     pub(crate) dir: TempDir,
     pub(crate) port: u16,
+    /// The port that stands where the options have [`ANOTHER_PORT`].
+    pub(crate) other_port: u16,
     /// What it said before it detached.
     line: String,
 }
@@ -31,10 +36,10 @@ impl Daemon {
     /// Starts it on a free port.
     pub(crate) fn start(options: &[&str]) -> Self {
         let dir = gated_dir();
-        let (port, started) = started(dir.path(), options);
+        let ([port, other_port], started) = started(dir.path(), options);
         assert_eq!(started.status.code(), Some(0), "{started:?}");
         let line = String::from_utf8(started.stdout).unwrap();
-        Self { dir, port, line }
+        Self { dir, port, other_port, line }
     }
 
     pub(crate) fn pid(&self) -> Pid {
@@ -125,14 +130,17 @@ fn distccd(dir: &Path, port: u16, options: &[&str]) -> Output {
     command(dir, port, options).env("DISTCCD_PATH", path).output().unwrap()
 }
 
-/// A start on a port that was free a moment ago, another one if it is taken now.
-pub(crate) fn started(dir: &Path, options: &[&str]) -> (u16, Output) {
+/// A start on a port that was free a moment ago, another one if it is taken now; with the one that
+/// took the place of [`ANOTHER_PORT`].
+pub(crate) fn started(dir: &Path, options: &[&str]) -> ([u16; 2], Output) {
     let start = || {
-        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let port = free.local_addr().unwrap().port();
-        drop(free);
-        let output = distccd(dir, port, options);
-        (output.status.code() != Some(102)).then_some((port, output))
+        let free = [(); 2].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
+        let ports = free.map(|free| free.local_addr().unwrap().port());
+        let other = ports[1].to_string();
+        let fill = |option| if option == ANOTHER_PORT { other.as_str() } else { option };
+        let options: Vec<&str> = options.iter().map(|option| fill(option)).collect();
+        let output = distccd(dir, ports[0], &options);
+        (output.status.code() != Some(102)).then_some((ports, output))
     };
     (0..20).find_map(|_| start()).expect("a free port")
 }

@@ -25,5 +25,6 @@ mod native;
 mod outputs;
 mod readme;
 mod results;
+mod stats;
 mod variables;
 mod words;
