@@ -27,4 +27,5 @@ mod readme;
 mod results;
 mod stats;
 mod variables;
+mod week;
 mod words;
