@@ -24,6 +24,7 @@ use super::observe::{self, observe};
 use super::pid_file::PidFile;
 use super::server::{Identity, Phase, Programs, reached};
 use super::start::{self, Config, DRAIN, RunError};
+use super::stats_page::StatsPage;
 use super::workspace::Workspace;
 use crate::policy::access::AccessList;
 use crate::settings::daemon::{LogLevel, ServerLimits};
@@ -41,6 +42,8 @@ pub(super) struct Ready {
     pub(super) log_level: LogLevel,
     pub(super) lifetime: Option<Duration>,
     pub(super) listeners: Vec<TcpListener>,
+    /// Where the page of statistics is served.
+    pub(super) stats: Vec<TcpListener>,
     pub(super) advertise: Option<Reachability>,
     pub(super) identity: Identity,
     pub(super) access: AccessList,
@@ -187,7 +190,18 @@ fn live(ready: Ready, announce: impl FnOnce(String)) -> Result<(), Failure> {
             notifier.ready(status);
             announce(summary);
         };
-        let observer = tokio::spawn(observe(inbox));
+        let (questions, asked) = mpsc::channel(1);
+        let observer = tokio::spawn(observe(inbox, asked, config.identity.jobs));
+        let page = StatsPage {
+            access: config.access.clone(),
+            questions,
+            temp_dir: ready.temp_dir,
+            phase: set_phase.subscribe(),
+        };
+        for listener in ready.stats {
+            tokio::spawn(page.clone().serve(listener));
+        }
+        drop(page);
         let ended = start::run(config, ready.listeners, set_phase, started).await;
         let _ = observer.await;
         ended.map_err(Failure::from)

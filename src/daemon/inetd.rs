@@ -135,7 +135,7 @@ pub(super) fn serve(mut settings: DaemonSettings) -> Result<(), Failure> {
             limits: settings.limits,
             phase,
         };
-        let observer = tokio::spawn(observe(inbox));
+        let observer = tokio::spawn(observe(inbox, mpsc::channel(1).1, 1));
         {
             let progress = Progress::default();
             let mut conversation = pin!(job::serve(stream, visitor.shown, progress, &server));

@@ -95,6 +95,10 @@ fn launch(mut settings: DaemonSettings, given: GivenSockets) -> Result<(), Failu
         notes.extend(follow_sockets(&mut settings, &listeners).map_err(Failure::Sockets)?);
         listeners
     };
+    let stats = match settings.stats_port {
+        Some(port) => listener::bind(&settings.listen, port)?,
+        None => Vec::new(),
+    };
     let state_dir = state_dir(&settings, &environment, account.as_ref())?;
     let log = Arc::new(open_log(&settings, state_dir.as_deref(), account.as_ref())?);
     let owner = account.as_ref().map(Account::ids);
@@ -121,6 +125,7 @@ fn launch(mut settings: DaemonSettings, given: GivenSockets) -> Result<(), Failu
         log_level: settings.log_level,
         lifetime: settings.lifetime,
         listeners,
+        stats,
         identity,
         access,
         scanner,

@@ -27,6 +27,8 @@ mod shield;
 mod source;
 mod start;
 mod state;
+mod stats;
+mod stats_page;
 mod sweep;
 #[cfg(test)]
 mod testing;

@@ -1,14 +1,16 @@
-//! What happens to jobs, told once and in one place: the log's lines of jobs and clients. The
-//! observer alone owns the memory of which clients have been complained about.
+//! What happens to jobs, told once and in one place: the log's lines of jobs and clients, and the
+//! statistics. The observer alone owns the memory of which clients have been complained about, and
+//! the counters.
 
 use std::collections::HashMap;
 use std::fmt::{self, Display, Formatter};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, info, warn};
 
+use super::stats::Stats;
 use crate::wire::job::WaitStatus;
 
 /// Events on their way to the observer.
@@ -140,10 +142,28 @@ impl Display for Client {
     }
 }
 
-/// Writes the log until every sender of events is gone.
-pub(crate) async fn observe(mut events: mpsc::Receiver<Event>) {
+/// Asks for a copy of what has been counted.
+pub(super) type Question = oneshot::Sender<Stats>;
+
+/// Counts and writes the log until every sender of events is gone. `jobs` may run at once.
+pub(super) async fn observe(
+    mut events: mpsc::Receiver<Event>,
+    mut questions: mpsc::Receiver<Question>,
+    jobs: u16,
+) {
     let mut complaints = Complaints::default();
-    while let Some(event) = events.recv().await {
+    let mut stats = Stats::new(jobs, Instant::now());
+    loop {
+        let event = tokio::select! {
+            event = events.recv() => event,
+            Some(question) = questions.recv() => {
+                // Who asked may have gone.
+                let _ = question.send(stats.clone());
+                continue;
+            }
+        };
+        let Some(event) = event else { return };
+        stats.note(&event, Instant::now());
         write(event, &mut complaints);
     }
 }

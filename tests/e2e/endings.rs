@@ -30,7 +30,7 @@ done
 const STRAYS: [&str; 3] = ["in-group", "in-session", "alone"];
 
 /// Puts a program on the daemon's path. No other process inherits it open for writing.
-fn install(dir: &Path, name: &str, script: &str) {
+pub(crate) fn install(dir: &Path, name: &str, script: &str) {
     let script = script.replace("HERE", dir.to_str().unwrap());
     let source = dir.join(format!("{name}.sh"));
     fs::write(&source, format!("#!/bin/sh\n{script}")).unwrap();
@@ -61,7 +61,7 @@ fn number(text: &str) -> i32 {
     text.trim().parse().unwrap()
 }
 
-fn children(pid: Pid) -> Vec<Pid> {
+pub(crate) fn children(pid: Pid) -> Vec<Pid> {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
     let lists = threads.filter_map(|task| fs::read_to_string(task.path().join("children")).ok());
     lists
@@ -70,7 +70,7 @@ fn children(pid: Pid) -> Vec<Pid> {
         .collect()
 }
 
-fn name(pid: Pid) -> String {
+pub(crate) fn name(pid: Pid) -> String {
     fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim().to_owned()
 }
 

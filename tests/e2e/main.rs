@@ -28,5 +28,7 @@ mod outputs;
 mod readme;
 mod results;
 mod running;
+mod stats;
 mod variables;
+mod week;
 mod words;
