@@ -34,7 +34,7 @@ use tokio::time::timeout;
 use tracing::{Level, info, warn};
 
 use super::compiler;
-use super::compilers::{Scanner, generation_of};
+use super::compilers::generation_of;
 use super::connection::Stream;
 use super::endings::Endings;
 use super::failure::Failure;
@@ -102,10 +102,7 @@ pub(super) fn serve(mut settings: DaemonSettings) -> Result<(), Failure> {
         return Ok(());
     }
     let identity = launch::identity(&settings, state_dir.as_deref())?;
-    let mut scanner = Scanner::new(&environment.search_path, state_dir.as_deref());
-    if settings.any_program {
-        scanner = scanner.narrowed_by(Vec::new());
-    }
+    let scanner = launch::scanner(&settings, &environment, state_dir.as_deref());
     let workspace = Workspace::open(&environment.temp_dir, identity.id)?;
     let endings = Endings::prepare(&workspace);
     let runtime = Builder::new_current_thread().enable_all().build().map_err(Failure::Runtime)?;

@@ -3,6 +3,7 @@
 mod advert;
 mod answer;
 mod background;
+mod check;
 mod compiler;
 mod compilers;
 mod connection;
