@@ -179,7 +179,7 @@ pub(super) const TABLE: &[Row] = &[
         Server::Refused(Why::Native),
         &["-march=native", "-mtune=native", "-mcpu=native"],
     ),
-    // Code execution and files of the server (threats.md 1b, 1e).
+    // Code execution and files of the server.
     local(Glued, Why::RunsCode, &[
         "-fplugin", "-fpass-plugin", "-wrapper=", "-load", "-fltrans", "-fwpa", "-foffload",
         "-fself-test", "-ccc-", "-fthinlto-distributor", "-fdepscan", "-fcas-", "--dxv-path",
