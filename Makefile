@@ -13,7 +13,7 @@ UNITS    = $(DESTDIR)$(PREFIX)/lib/systemd/system
 # Files below config/ name programs in /usr/local.
 PLACED   = sed 's|/usr/local/|$(PREFIX)/|g'
 
-.PHONY: help demo build test test-all peer-suite matrix trees compare bench install uninstall clean
+.PHONY: help demo build test test-all peer-suite matrix hostile trees compare bench install uninstall clean
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
 
@@ -35,6 +35,11 @@ peer-suite: build ## the original's own suite, from a checkout of its repository
 
 matrix: ## some 500 command lines by four compilers, alone, with the original and with ours; the table in target/matrix.txt
 	LONG=1 MATRIX_TABLE=$(TARGET)/matrix.txt $(CARGO) nextest run --profile long --test compat --success-output immediate matrix
+
+hostile: ## hostile clients against an installed distccd, which they hurt, and ours; the table in target/hostile.txt
+	@rm -f $(TARGET)/hostile.txt
+	@LONG=1 HOSTILE_TABLE=$(TARGET)/hostile.txt $(CARGO) nextest run --profile long --test hostile; \
+	code=$$?; cat $(TARGET)/hostile.txt; exit $$code
 
 trees: ## real trees by their build systems, compiled here and by a server; the table in target/trees.txt
 	@rm -f $(TARGET)/trees.txt
