@@ -9,6 +9,7 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::process;
+use std::thread;
 use std::time::Duration;
 
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
@@ -19,6 +20,12 @@ use socket2::{Domain, Socket, Type};
 const FIRST_SOCKET: RawFd = 3;
 /// More than anybody has; a number of sockets beyond it is a mistake.
 const MAX_SOCKETS: RawFd = 64;
+
+/// What is said at every period of the watchdog.
+const ALIVE: &str = "WATCHDOG=1";
+/// How often other words are tried again while the manager takes none, and after which pause.
+const ATTEMPTS: u32 = 50;
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// How many of our descriptors behind the standard three are sockets of systemd's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +101,7 @@ impl Notifier {
                 _ => SocketAddr::from_pathname(&path),
             };
             let socket = UnixDatagram::unbound().ok()?;
+            socket.set_nonblocking(true).ok()?;
             Some((socket, addr.ok()?))
         });
         let number = |name| env::var(name).ok()?.parse::<u64>().ok();
@@ -137,13 +145,21 @@ impl Notifier {
 
     /// We are not stuck.
     pub(crate) fn alive(&self) {
-        self.say("WATCHDOG=1");
+        self.say(ALIVE);
     }
 
     fn say(&self, words: &str) {
         if let Some((socket, addr)) = &self.to {
-            // A manager that has gone wants to know nothing.
-            let _ = socket.send_to_addr(words.as_bytes(), addr);
+            // A manager that has gone wants to know nothing. One that is too busy to hear that we
+            // live must not keep a thread from its jobs; of other words none may be lost.
+            let mut sent = socket.send_to_addr(words.as_bytes(), addr);
+            for _ in 0..ATTEMPTS {
+                if words == ALIVE || !sent.is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock) {
+                    return;
+                }
+                thread::sleep(PAUSE);
+                sent = socket.send_to_addr(words.as_bytes(), addr);
+            }
         }
     }
 }
