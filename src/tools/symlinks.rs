@@ -21,7 +21,7 @@ use crate::command::CompilerName;
 use crate::fingerprint::files::{find_compiler, is_executable};
 
 const USAGE: &str = "\
-Usage: update-distcc-symlinks [--dry-run] [--dir DIR] [--distcc FILE] [--root DIR]
+Usage: update-distcc-symlinks [OPTION]...
 
 Makes a link to distcc for every compiler in /usr/local/bin and /usr/bin, and
 removes those of its own links whose compiler has gone. All else is left alone.
@@ -140,7 +140,7 @@ fn update(task: &Task) -> Result<String, Failure> {
         (None, Some(_)) => "/usr/bin/distcc".into(),
         (None, None) => beside().ok_or(Failure::NoDistcc)?,
     };
-    let (dir, target) = (below(&task.dir), relative(&task.dir, &distcc));
+    let dir = below(&task.dir);
     let dirs = COMPILER_DIRS.map(|dir| below(Path::new(dir)));
     let failed = |path: &Path| {
         let path = path.to_owned();
@@ -149,6 +149,9 @@ fn update(task: &Task) -> Result<String, Failure> {
     if !task.dry_run {
         fs::create_dir_all(&dir).map_err(failed(&dir))?;
     }
+    // `/lib` may be a link, from which `..` leads elsewhere.
+    let real = dir.canonicalize().ok().filter(|_| task.root.is_none());
+    let target = relative(real.as_deref().unwrap_or(&task.dir), &distcc);
     // One run at a time; one that does nothing waits for nobody.
     let _turn = if task.dry_run { None } else { Some(lock(&dir).map_err(failed(&dir))?) };
     let record = dir.join(RECORD);
