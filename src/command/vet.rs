@@ -388,7 +388,17 @@ mod tests {
             "-ccc-gcc-name x",
             "-gembed-source",
             "-gen-reproducer=always",
-            // Of gcc 13 to 15 and clang 15 to 21.
+        ];
+        for option in options {
+            let verdict = vet_line(&format!("gcc {option} -c a.c -o a.o"));
+            assert!(verdict.is_err(), "{option}: {verdict:?}");
+        }
+    }
+
+    /// Of gcc 13 to 15 and clang 15 to 21.
+    #[test]
+    fn refuses_what_later_compilers_run_read_write_or_print() {
+        let options = [
             "-flto-incremental=x",
             "-fkeep-system-includes",
             "-fthinlto-distributor=x",
