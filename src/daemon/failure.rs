@@ -78,6 +78,17 @@ pub(super) enum Failure {
     Runtime(io::Error),
     /// It cannot be served or found.
     Run(RunError),
+    /// What is needed at the start cannot be written.
+    Unwritable {
+        /// What it is.
+        what: &'static str,
+        /// Where it is.
+        path: PathBuf,
+        /// Why not.
+        error: io::Error,
+    },
+    /// All that `--check` found, in the order in which a start would.
+    Several(Box<Failure>, Vec<Failure>),
     /// The background process has said so.
     Reported {
         /// Its exit code.
@@ -99,11 +110,13 @@ impl Failure {
             Self::NoCompiler { .. } => exit::COMPILER_MISSING,
             Self::Privileges(_) => exit::SETUID_FAILED,
             Self::Reported { code, .. } => *code,
+            Self::Several(first, _) => first.exit_code(),
             Self::Nice(_)
             | Self::OomScore(_)
             | Self::State { .. }
             | Self::Log { .. }
             | Self::NoLog
+            | Self::Unwritable { .. }
             | Self::PidFile(_)
             | Self::Workspace(_)
             | Self::Detach(_)
@@ -153,6 +166,13 @@ impl Display for Failure {
             Self::Detach(error) => write!(f, "cannot go to the background: {error}"),
             Self::Runtime(error) => write!(f, "cannot start threads: {error}"),
             Self::Run(error) => error.fmt(f),
+            Self::Unwritable { what, path, error } => {
+                write!(f, "cannot write {what} {}: {error}", path.display())
+            }
+            Self::Several(first, others) => {
+                first.fmt(f)?;
+                others.iter().try_for_each(|other| write!(f, "\ndistccd: {other}"))
+            }
             Self::Reported { text, .. } => f.write_str(text),
         }
     }

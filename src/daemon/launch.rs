@@ -13,6 +13,7 @@ use ipnet::IpNet;
 
 use super::advert::Reachability;
 use super::background::{self, Ready, Summary};
+use super::check;
 use super::compiler::Surroundings;
 use super::compilers::Scanner;
 use super::descriptors;
@@ -56,6 +57,7 @@ pub(super) fn main() -> ExitCode {
             let _ = io::stdout().write_all(text.as_bytes());
             Ok(())
         }
+        Ok(Request::Check(settings)) => check::check(&settings),
         Ok(Request::Serve(settings)) if inetd::is_meant(&settings) => inetd::serve(*settings),
         Ok(Request::Serve(settings)) => launch(*settings, given),
         Err(error) => Err(Failure::Usage(error)),
@@ -225,27 +227,38 @@ pub(super) fn open_log(
     state_dir: Option<&Path>,
     account: Option<&Account>,
 ) -> Result<LogSink, Failure> {
+    let failed = |path: PathBuf| move |error| Failure::Log { path, error };
+    match log_target(settings, state_dir, account) {
+        LogTarget::File(path) => {
+            LogSink::open(&path, account.map(Account::ids)).map_err(failed(path))
+        }
+        LogTarget::Syslog(_) if settings.log == LogTarget::Default => {
+            LogSink::syslog(Path::new(SYSLOG_SOCKET)).map_err(|_| Failure::NoLog)
+        }
+        LogTarget::Syslog(socket) => LogSink::syslog(&socket).map_err(failed(socket)),
+        LogTarget::Stderr | LogTarget::Default => {
+            LogSink::stderr().map_err(failed("/dev/stderr".into()))
+        }
+    }
+}
+
+/// Where the log goes, also if that is not said.
+pub(super) fn log_target(
+    settings: &DaemonSettings,
+    state_dir: Option<&Path>,
+    account: Option<&Account>,
+) -> LogTarget {
     // With --inetd standard error is the client's.
     let unseen = settings.detach || settings.inetd;
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |error| Failure::Log { path, error }
-    };
-    let path = match (&settings.log, state_dir) {
-        (LogTarget::File(path), _) => path.clone(),
-        (LogTarget::Syslog(socket), _) => {
-            return LogSink::syslog(socket).map_err(failed(socket));
+    match (&settings.log, state_dir) {
+        (LogTarget::Default, _) if unseen && account.is_some() => {
+            LogTarget::File(SYSTEM_LOG.into())
         }
-        (LogTarget::Default, _) if unseen && account.is_some() => SYSTEM_LOG.into(),
-        (LogTarget::Default, Some(dir)) if unseen => dir.join(USER_LOG),
-        (LogTarget::Default, None) if unseen => {
-            return LogSink::syslog(Path::new(SYSLOG_SOCKET)).map_err(|_| Failure::NoLog);
-        }
-        (LogTarget::Default | LogTarget::Stderr, _) => {
-            return LogSink::stderr().map_err(failed(Path::new("/dev/stderr")));
-        }
-    };
-    LogSink::open(&path, account.map(Account::ids)).map_err(failed(&path))
+        (LogTarget::Default, Some(dir)) if unseen => LogTarget::File(dir.join(USER_LOG)),
+        (LogTarget::Default, None) if unseen => LogTarget::Syslog(SYSLOG_SOCKET.into()),
+        (LogTarget::Default, _) => LogTarget::Stderr,
+        (said, _) => said.clone(),
+    }
 }
 
 pub(super) fn identity(
@@ -259,15 +272,19 @@ pub(super) fn identity(
         None => state::random_id()
             .map_err(|error| Failure::State { path: "/dev/urandom".into(), error })?,
     };
-    let jobs = match settings.jobs {
+    Ok(Identity { id, cores, jobs: jobs(settings, cores) })
+}
+
+/// How many are compiled at once.
+pub(super) fn jobs(settings: &DaemonSettings, cores: u16) -> u16 {
+    match settings.jobs {
         _ if settings.one_at_a_time => 1,
         Some(jobs) => jobs,
         None => cores.saturating_add(EXTRA_JOBS),
-    };
-    Ok(Identity { id, cores, jobs })
+    }
 }
 
-fn reachability(settings: &DaemonSettings, access: &AccessList) -> Reachability {
+pub(super) fn reachability(settings: &DaemonSettings, access: &AccessList) -> Reachability {
     Reachability { port: settings.port, listen: settings.listen.clone(), access: access.clone() }
 }
 

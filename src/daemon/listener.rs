@@ -51,20 +51,29 @@ impl std::error::Error for BindError {}
 /// Listens on `port` of these addresses; of all addresses of both families if there are none, or
 /// of IPv4 alone on a machine without IPv6.
 pub(crate) fn bind(addrs: &[IpAddr], port: u16) -> Result<Vec<StdListener>, BindError> {
-    if !addrs.is_empty() {
-        return addrs.iter().map(|addr| bind_one(SocketAddr::new(*addr, port))).collect();
-    }
-    let listener = match bind_one((Ipv6Addr::UNSPECIFIED, port).into()) {
-        Err(BindError { error, .. }) if lacks_ipv6(&error) => {
-            bind_one((Ipv4Addr::UNSPECIFIED, port).into())?
-        }
-        bound => bound?,
+    let listen = |(addr, socket): (SocketAddr, Socket)| match socket.listen(BACKLOG) {
+        Ok(()) => Ok(socket.into()),
+        Err(error) => Err(BindError { addr, error }),
     };
-    Ok(vec![listener])
+    claim(addrs, port)?.into_iter().map(listen).collect()
 }
 
-fn bind_one(addr: SocketAddr) -> Result<StdListener, BindError> {
-    let bound = || -> io::Result<StdListener> {
+/// The same without listening, so that nobody can connect yet.
+pub(crate) fn claim(addrs: &[IpAddr], port: u16) -> Result<Vec<(SocketAddr, Socket)>, BindError> {
+    if !addrs.is_empty() {
+        return addrs.iter().map(|addr| claim_one(SocketAddr::new(*addr, port))).collect();
+    }
+    let claimed = match claim_one((Ipv6Addr::UNSPECIFIED, port).into()) {
+        Err(BindError { error, .. }) if lacks_ipv6(&error) => {
+            claim_one((Ipv4Addr::UNSPECIFIED, port).into())?
+        }
+        claimed => claimed?,
+    };
+    Ok(vec![claimed])
+}
+
+fn claim_one(addr: SocketAddr) -> Result<(SocketAddr, Socket), BindError> {
+    let claimed = || -> io::Result<Socket> {
         let socket = Socket::new(Domain::for_address(addr), Type::STREAM, Some(Protocol::TCP))?;
         if addr.is_ipv6() {
             // The wildcard takes IPv4 clients as well, whatever the system's default.
@@ -73,10 +82,9 @@ fn bind_one(addr: SocketAddr) -> Result<StdListener, BindError> {
         socket.set_reuse_address(true)?;
         socket.set_nonblocking(true)?;
         socket.bind(&addr.into())?;
-        socket.listen(BACKLOG)?;
-        Ok(socket.into())
+        Ok(socket)
     };
-    bound().map_err(|error| BindError { addr, error })
+    claimed().map(|socket| (addr, socket)).map_err(|error| BindError { addr, error })
 }
 
 /// Is this what a machine answers whose IPv6 is switched off?

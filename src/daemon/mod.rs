@@ -4,6 +4,7 @@ mod advert;
 mod answer;
 mod background;
 mod ccache;
+mod check;
 mod compiler;
 mod compilers;
 mod connection;

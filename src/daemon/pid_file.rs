@@ -69,7 +69,7 @@ impl PidFile {
 }
 
 /// The directory of a file that is not in `/run` itself but one below.
-fn directory_in_run(path: &Path) -> Option<&Path> {
+pub(super) fn directory_in_run(path: &Path) -> Option<&Path> {
     let dir = path.parent()?;
     let above = dir.parent()?;
     VOLATILE_DIRS.iter().any(|volatile| above == Path::new(volatile)).then_some(dir)

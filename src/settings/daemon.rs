@@ -48,6 +48,17 @@ pub(crate) enum LogLevel {
     Debug,
 }
 
+impl Display for LogLevel {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Info => "info",
+            Self::Debug => "debug",
+        })
+    }
+}
+
 /// Where the log goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(dead_code, reason = "the parts that use them are being written")]
@@ -119,6 +130,8 @@ pub(crate) struct DaemonSettings {
 pub(crate) enum Request {
     /// Serve.
     Serve(Box<DaemonSettings>),
+    /// Say what would be served.
+    Check(Box<DaemonSettings>),
     /// Print this (help, version) and end.
     Print(String),
 }
@@ -204,8 +217,9 @@ where
     let file = entries.is_some().then(|| named.unwrap_or_else(|| caller.system_file.clone()));
     before.extend(words.left_open(entries.unwrap_or_default(), is_visit));
     let raw = read_flags(words.after(&before))?;
-    let settings = DaemonSettings { file, ..raw.settings(&caller.cwd)? };
-    Ok(Request::Serve(Box::new(settings)))
+    let is_check = raw.check;
+    let settings = Box::new(DaemonSettings { file, ..raw.settings(&caller.cwd)? });
+    Ok(if is_check { Request::Check(settings) } else { Request::Serve(settings) })
 }
 
 fn read_flags(words: Vec<OsString>) -> Result<RawFlags, UsageError> {

@@ -11,6 +11,7 @@ mod skip;
 mod answers;
 mod bench;
 mod calls;
+mod check;
 mod compilers;
 mod config;
 mod daemon;

@@ -23,6 +23,7 @@ const CLIENTS: &str = "Whom to serve, and where";
 const JOBS: &str = "What to run, and how much";
 const RUNNING: &str = "How to run";
 const LOG: &str = "What to log, and where";
+const NOTHING: &str = "Accepted for the sake of the original's users";
 
 /// Compiles for other machines; with --zeroconf they find this one by themselves.
 #[derive(Debug, Parser)]
@@ -105,7 +106,7 @@ pub(super) struct RawFlags {
     #[arg(help_heading = JOBS, long, value_name = "SECONDS", default_value_t = DEFAULT_JOB_LIFETIME,
           allow_negative_numbers = true)]
     job_lifetime: i64,
-    /// Set one of the limits for clients: --limit source_bytes=64M; may be given
+    /// Set one of the limits that --check shows: --limit source_bytes=64M; may be given
     /// several times
     #[arg(help_heading = JOBS, long, value_name = "NAME=VALUE")]
     limit: Vec<String>,
@@ -125,11 +126,11 @@ pub(super) struct RawFlags {
     /// To find mistakes: --log-stderr --no-detach --no-fork --verbose
     #[arg(help_heading = RUNNING, short = 'W', long)]
     wizard: bool,
-    /// Accepted and of no effect, as in the original
-    #[arg(long)]
+    /// Of no effect, as in the original
+    #[arg(help_heading = NOTHING, long)]
     no_fifo: bool,
-    /// Accepted and of no effect: -specs is refused, wherever its files are
-    #[arg(long, value_name = "DIRECTORY")]
+    /// Of no effect: -specs is refused, wherever its files are
+    #[arg(help_heading = NOTHING, long, value_name = "DIRECTORY")]
     sysroot: Option<PathBuf>,
     /// What the kernel adds to the score by which it chooses a process to end when memory is short
     #[arg(help_heading = JOBS, long, value_name = "N", value_parser = clap::value_parser!(i16).range(-1000..=1000),
@@ -138,6 +139,9 @@ pub(super) struct RawFlags {
     /// Read settings from this file (default: /etc/distcc/distccd.toml, if it is there)
     #[arg(help_heading = RUNNING, long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
+    /// Check all settings, say what would be served, to whom and with which limits, and end
+    #[arg(long)]
+    pub(super) check: bool,
     /// Print the version
     #[arg(long)]
     pub(super) version: bool,

@@ -161,7 +161,6 @@ impl ServerLimits {
     }
 
     /// Each name with its value as it may be written.
-    #[cfg_attr(not(test), expect(dead_code, reason = "--check is being written"))]
     pub(crate) fn shown(mut self) -> Vec<(&'static str, String)> {
         self.fields().into_iter().map(|(name, field)| (name, field.to_string())).collect()
     }
