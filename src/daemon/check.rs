@@ -189,14 +189,15 @@ impl Findings {
         let scanner = Scanner::of(settings, environment, None);
         let Inventory { found, unusable, .. } = scanner.scan();
         let search_path = scanner.search_path();
-        let what = if settings.any_program { "any program" } else { "compilers" };
+        let is_any = settings.any_program && environment.commands.is_none();
+        let what = if is_any { "any program" } else { "compilers" };
         self.say(what, format!("found in {}", search_path.to_string_lossy()));
         self.lines.extend(found.iter().map(describe));
         self.lines.extend(unusable.iter().map(|reason| format!("  not served: {reason}")));
         if let Some((list, n_words)) = &environment.command_list {
             self.say("narrowed by", format!("{} (words: {n_words})", list.display()));
         }
-        if found.is_empty() && !settings.any_program {
+        if found.is_empty() && !is_any {
             self.problems.push(Failure::NoCompiler { search_path, unusable });
         }
     }
