@@ -104,7 +104,7 @@ fn one_job(daemon: &Daemon, number: usize, with_timeouts: bool) {
             let words = "gcc -fplugin=./x.so -c x.c -o x.o";
             assert_eq!(converse(port, &plain(words, SOURCE)), b"");
         }
-        13 if number / MIX % 2 == 0 => {
+        13 if (number / MIX).is_multiple_of(2) => {
             let answer = converse(port, &plain("crashes -c x.c -o x.o", SOURCE));
             expect(&answer, "DONE00000001STAT0000000b");
         }
