@@ -40,6 +40,8 @@ pub(crate) struct Inventory {
     pub(crate) unusable: Vec<String>,
     /// Nobody is still being asked.
     pub(crate) is_complete: bool,
+    /// When the directories had been changed before they were searched.
+    pub(crate) looked: Vec<Option<SystemTime>>,
     /// What `cc` says of itself, for stock clients.
     pub(crate) cc: Option<DefaultCompiler>,
     /// Nothing else may run.
@@ -214,6 +216,7 @@ impl Scanner {
 
     /// How many compilers have not answered in time, and those that have.
     fn survey(&self, patience: Option<Duration>) -> (usize, Inventory) {
+        let looked = self.look();
         let mut cache = match &self.cache_file {
             Some(file) => ToolchainCache::open(file.clone()),
             None => ToolchainCache::in_memory(),
@@ -228,6 +231,7 @@ impl Scanner {
             found: survey.found,
             unusable,
             is_complete: survey.n_unasked == 0,
+            looked,
             cc: None,
             only: self.only.clone(),
             ccache: self.ccache.clone(),

@@ -37,9 +37,10 @@ pub(super) async fn watch_compilers(
 
 async fn follow(scanner: &Scanner, inventory: &watch::Sender<Arc<Inventory>>, rescan: &Notify) {
     let mut watches = Watches::new();
-    let mut seen = scanner.look();
     watches.cover(scanner.places(&inventory.borrow()));
-    let mut is_due = !inventory.borrow().is_complete;
+    let mut seen = inventory.borrow().looked.clone();
+    // Of what was changed between the first search and the watches nobody tells.
+    let mut is_due = !inventory.borrow().is_complete || scanner.look() != seen;
     loop {
         if !is_due {
             tokio::select! {
@@ -54,7 +55,6 @@ async fn follow(scanner: &Scanner, inventory: &watch::Sender<Arc<Inventory>>, re
             }
         }
         is_due = false;
-        seen = scanner.look();
         let scanning = scanner.clone();
         // Asking compilers takes seconds, so it has a thread of its own.
         let fresh = match spawn_blocking(move || scanning.scan()).await {
@@ -65,6 +65,7 @@ async fn follow(scanner: &Scanner, inventory: &watch::Sender<Arc<Inventory>>, re
             }
         };
         watches.cover(scanner.places(&fresh));
+        seen.clone_from(&fresh.looked);
         if !fresh.is_unchanged() {
             // Between the answers and the watches; nobody would tell.
             rescan.notify_one();

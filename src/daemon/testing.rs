@@ -113,6 +113,7 @@ impl Running {
                 found: Vec::new(),
                 unusable: Vec::new(),
                 is_complete: true,
+                looked: scanner.look(),
                 cc: None,
                 only: None,
                 ccache: None,

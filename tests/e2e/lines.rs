@@ -266,7 +266,7 @@ fn further_files_and_reports_are_those_of_a_compile_here() {
             ("@cc -Iinc -c a.c -aux-info x.aux #gcc", Here("-aux-info writes")),
             ("@cc -Iinc -O2 -c a.c -fcallgraph-info=su #gcc", Here("-fcallgraph-info=su writes")),
             ("@cc -Iinc -O2 -c a.c -fopt-info=x.opt #gcc", Here("-fopt-info=x.opt writes")),
-            ("@cc -Iinc -O2 -c a.c -fopt-info #gcc", There(1)),
+            ("@cc -Iinc -O2 -c a.c -fopt-info #gcc", Here("-fopt-info prints")),
             ("@cc -Iinc -c a.c -dumpbase x #gcc", Here("-dumpbase writes")),
             ("@cc -Iinc -c a.c -frecord-gcc-switches #gcc", Here("records the command line")),
             ("@cc -Iinc -c a.c -fplugin=none.so", Here("-fplugin=none.so names programs")),
@@ -280,7 +280,10 @@ fn further_files_and_reports_are_those_of_a_compile_here() {
             ("@cc -Iinc -O2 -flto -frandom-seed=1 -c a.c #gcc", Here("no server of ours")),
             ("@cc -Iinc -O2 -flto=auto -frandom-seed=1 -c a.c #gcc", There(1)),
             ("@cc -Iinc -flto=1 -ffat-lto-objects -frandom-seed=1 -c a.c #gcc", There(1)),
-            ("@cc -c a.c --include-directory=inc", Here("--include-directory=inc is not known")),
+            (
+                "@cc -c a.c --include-directory=inc",
+                Here("--include-directory=inc is an unusual one"),
+            ),
         ],
         &[],
     );
