@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use tokio::sync::{Notify, Semaphore, mpsc, watch};
 
-use super::compiler::Surroundings;
 use super::compilers::Inventory;
-use super::observe::Event;
-use super::workspace::Workspace;
+use super::jobs::compiler::Surroundings;
+use super::jobs::workspace::Workspace;
+use super::report::observe::Event;
 use crate::base::node::NodeId;
 use crate::policy::access::AccessList;
 use crate::settings::daemon::ServerLimits;

@@ -16,13 +16,13 @@ use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
-use super::compiler::Surroundings;
 use super::compilers::{Inventory, Scanner};
-use super::listener;
-use super::observe::{Event, JobResult};
+use super::jobs::compiler::Surroundings;
+use super::jobs::workspace::Workspace;
+use super::life::start::{self, Config, RunError};
+use super::network::listener;
+use super::report::observe::{Event, JobResult};
 use super::server::{Identity, Phase, Programs};
-use super::start::{self, Config, RunError};
-use super::workspace::Workspace;
 use crate::base::node::NodeId;
 use crate::policy::access::{self, AccessList};
 use crate::settings::daemon::ServerLimits;

@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::process::Command;
 use tokio::task::JoinSet;
 
-use super::observe::{Event, JobResult};
+use super::report::observe::{Event, JobResult};
 use super::server::{Phase, Programs};
 use super::testing::{
     PATIENCE, Running, Setting, converse, decode, gate, open_gate, read_all, request, script,

@@ -11,8 +11,8 @@ use nix::libc;
 use tokio::task::spawn_blocking;
 
 use super::compiler::{End, Outcome};
-use super::connection::{Connection, ConnectionError};
 use crate::base::exit;
+use crate::daemon::network::connection::{Connection, ConnectionError};
 use crate::wire::body::encode_bulk_header;
 use crate::wire::error::TooLong;
 use crate::wire::job::{Protocol, WaitStatus};

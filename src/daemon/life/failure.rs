@@ -5,11 +5,11 @@ use std::fmt::{self, Display, Formatter};
 use std::io;
 use std::path::PathBuf;
 
-use super::listener::BindError;
 use super::pid_file::PidFileError;
 use super::start::RunError;
-use super::workspace::WorkspaceError;
 use crate::base::exit;
+use crate::daemon::jobs::workspace::WorkspaceError;
+use crate::daemon::network::listener::BindError;
 use crate::policy::access::AllowError;
 use crate::settings::daemon::{EnvironmentError, UsageError};
 use crate::sys::privileges::PrivilegeError;

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 
 use tokio::task::spawn_blocking;
 
-use super::connection::{Connection, ConnectionError};
 use super::job::JobError;
 use crate::command::{Admitted, guarded, may_be_obeyed, names_compiled_header};
+use crate::daemon::network::connection::{Connection, ConnectionError};
 use crate::wire::lzo::{ExpandError, expand};
 
 /// Longest name of a file that a compiler is given; a client's name beyond it is not kept.

@@ -47,7 +47,7 @@ impl Ccache {
 
     /// What is in the cache was made by this very toolchain; ccache by itself looks at the driver
     /// alone.
-    pub(super) fn environment(&self, found: &Found) -> Vec<(OsString, OsString)> {
+    pub(crate) fn environment(&self, found: &Found) -> Vec<(OsString, OsString)> {
         let digest = found.offered.toolchain.digest.iter();
         let digest: String = digest.map(|byte| format!("{byte:02x}")).collect();
         let ours = [

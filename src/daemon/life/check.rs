@@ -8,13 +8,13 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::{AccessFlags, access};
 
-use super::compilers::{Inventory, Scanner};
 use super::failure::Failure;
 use super::launch;
-use super::listener;
-use super::log::LogSink;
 use super::pid_file::directory_in_run;
-use super::workspace::Workspace;
+use crate::daemon::compilers::{Inventory, Scanner};
+use crate::daemon::jobs::workspace::Workspace;
+use crate::daemon::network::listener;
+use crate::daemon::report::log::LogSink;
 use crate::fingerprint::inventory::Found;
 use crate::policy::access::{self, AccessList};
 use crate::settings::daemon::{DaemonEnvironment, DaemonSettings, LogTarget};

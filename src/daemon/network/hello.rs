@@ -1,7 +1,7 @@
 //! The answer to those who ask who we are.
 
-use super::compilers::Inventory;
-use super::server::{Identity, Programs};
+use crate::daemon::compilers::Inventory;
+use crate::daemon::server::{Identity, Programs};
 use crate::wire::control::{ANY_PROGRAM, GIVES_REASONS, HelloReply};
 
 /// What may be used with us without asking; also the TXT key `feat`.

@@ -17,7 +17,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tracing::warn;
 
 use super::ccache::Ccache;
-use super::state;
+use crate::daemon::life::state;
 use crate::fingerprint::cache::ToolchainCache;
 use crate::fingerprint::inventory::{self, DefaultCompiler, Found, Search};
 use crate::policy::target::normalised;

@@ -146,7 +146,7 @@ impl Display for Client {
 pub(super) type Question = oneshot::Sender<Stats>;
 
 /// Counts and writes the log until every sender of events is gone. `jobs` may run at once.
-pub(super) async fn observe(
+pub(crate) async fn observe(
     mut events: mpsc::Receiver<Event>,
     mut questions: mpsc::Receiver<Question>,
     jobs: u16,

@@ -22,7 +22,7 @@ use crate::sys::children::{self, Started};
 use crate::sys::process::ProcessGroup;
 
 /// How long a compiler that was asked to end may take until it is made to.
-pub(super) const GRACE: Duration = Duration::from_secs(1);
+pub(crate) const GRACE: Duration = Duration::from_secs(1);
 /// Between two looks at what a compiler left behind, each time twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(1);
 /// Pipes hold 64 KiB.

@@ -16,11 +16,11 @@ use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
-use super::compiler;
 use super::guests::{Admission, Guests, Progress};
-use super::job;
-use super::observe::Event;
-use super::server::{Phase, Server, reached};
+use crate::daemon::jobs::compiler;
+use crate::daemon::jobs::job;
+use crate::daemon::report::observe::Event;
+use crate::daemon::server::{Phase, Server, reached};
 
 /// Connections that wait for us in the kernel; the original's number.
 const BACKLOG: i32 = 1024;

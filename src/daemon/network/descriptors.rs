@@ -1,6 +1,6 @@
 //! How many connections and jobs the descriptors of this process are enough for.
 
-use super::server::Identity;
+use crate::daemon::server::Identity;
 use crate::settings::daemon::ServerLimits;
 
 /// For the log, the listeners, discovery, the runtime and the search for compilers.
@@ -12,7 +12,7 @@ const PER_CONNECTION: u64 = 2;
 
 /// Lowers what would need more than `available` descriptors; what the administrator should know
 /// of it.
-pub(super) fn fit(
+pub(crate) fn fit(
     limits: &mut ServerLimits,
     identity: &mut Identity,
     available: u64,

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use nix::unistd::gethostname;
 use tokio::sync::watch;
 
-use super::compilers::Inventory;
 use super::hello::FEATURES;
-use super::server::{Identity, Phase, reached};
-use super::state;
+use crate::daemon::compilers::Inventory;
+use crate::daemon::life::state;
+use crate::daemon::server::{Identity, Phase, reached};
 use crate::discovery::advertise::{AdvertisedService, Advertiser};
 use crate::discovery::interfaces::Kind;
 use crate::discovery::txt::Advert;

@@ -17,7 +17,7 @@ const MAX_NAME: usize = 256;
 
 /// What has happened since the start.
 #[derive(Clone, Debug)]
-pub(super) struct Stats {
+pub(crate) struct Stats {
     n_connections: u64,
     n_refused: u64,
     n_too_many: u64,
@@ -239,7 +239,7 @@ fn shown(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::daemon::observe::JobRecord;
+    use crate::daemon::report::observe::JobRecord;
     use crate::wire::job::WaitStatus;
 
     fn client(port: u16) -> SocketAddr {

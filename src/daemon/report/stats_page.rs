@@ -19,8 +19,8 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use super::observe::{Client, Question};
-use super::server::{Phase, reached};
 use super::stats::Machine;
+use crate::daemon::server::{Phase, reached};
 use crate::policy::access::AccessList;
 use crate::sys::process_table;
 
@@ -43,20 +43,20 @@ const COMPILERS: [&str; 10] =
 
 /// What a page needs.
 #[derive(Clone, Debug)]
-pub(super) struct StatsPage {
+pub(crate) struct StatsPage {
     /// Who may see it.
-    pub(super) access: AccessList,
+    pub(crate) access: AccessList,
     /// To the observer.
-    pub(super) questions: mpsc::Sender<Question>,
+    pub(crate) questions: mpsc::Sender<Question>,
     /// Where jobs work.
-    pub(super) temp_dir: PathBuf,
+    pub(crate) temp_dir: PathBuf,
     /// How far the daemon's life has come.
-    pub(super) phase: watch::Receiver<Phase>,
+    pub(crate) phase: watch::Receiver<Phase>,
 }
 
 impl StatsPage {
     /// Serves it until the daemon drains.
-    pub(super) async fn serve(self, listener: StdListener) {
+    pub(crate) async fn serve(self, listener: StdListener) {
         let opened = listener.set_nonblocking(true).and_then(|()| TcpListener::from_std(listener));
         let listener = match opened {
             Ok(listener) => listener,

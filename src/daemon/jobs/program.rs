@@ -4,10 +4,10 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::compilers::Resolved;
 use super::job::JobError;
-use super::server::{Programs, Server};
 use super::shield::Shield;
+use crate::daemon::compilers::Resolved;
+use crate::daemon::server::{Programs, Server};
 use crate::fingerprint::files::is_ccache;
 
 /// What is executed for a job: the very path that was looked at, however the client spells the name.

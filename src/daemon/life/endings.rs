@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{error, warn};
 
-use super::workspace::{self, Workspace};
+use crate::daemon::jobs::workspace::{self, Workspace};
 use crate::sys::children;
 use crate::sys::guard::Guard;
 

@@ -9,8 +9,8 @@ use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
-use super::compilers::{Inventory, Scanner};
 use super::installers;
+use super::inventory::{Inventory, Scanner};
 use super::watches::Watches;
 
 /// How often directories are looked at all the same; a look is one `stat` each.
@@ -24,7 +24,7 @@ const LONGEST_INSTALLATION: Duration = Duration::from_secs(600);
 
 /// Keeps the inventory fresh as long as anybody uses it. Meanwhile jobs for a compiler that is no
 /// longer what it was are refused.
-pub(super) async fn watch_compilers(
+pub(crate) async fn watch_compilers(
     scanner: Scanner,
     inventory: watch::Sender<Arc<Inventory>>,
     rescan: Arc<Notify>,

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::time::Instant;
 
-use crate::daemon::observe::{Event, JobResult};
+use crate::daemon::report::observe::{Event, JobResult};
 use crate::daemon::testing::{PATIENCE, Running, Setting, converse, decode, request};
 use crate::wire::hello::{HelloDecoder, encode_hello_request};
 use crate::wire::job::Protocol;

@@ -11,20 +11,20 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::advert::Reachability;
 use super::background::{self, Ready, Summary};
 use super::check;
-use super::compiler::Surroundings;
-use super::compilers::Scanner;
-use super::descriptors;
 use super::failure::Failure;
 use super::inetd;
-use super::listener;
-use super::log::LogSink;
 use super::pid_file::PidFile;
-use super::server::{Identity, Programs};
 use super::state;
-use super::workspace::Workspace;
+use crate::daemon::compilers::Scanner;
+use crate::daemon::jobs::compiler::Surroundings;
+use crate::daemon::jobs::workspace::Workspace;
+use crate::daemon::network::advert::Reachability;
+use crate::daemon::network::descriptors;
+use crate::daemon::network::listener;
+use crate::daemon::report::log::LogSink;
+use crate::daemon::server::{Identity, Programs};
 use crate::policy::access::{self, AccessList, AllowError};
 use crate::settings::daemon::{
     Caller, DaemonEnvironment, DaemonSettings, LogTarget, Request, SYSLOG_SOCKET, names, parse,
@@ -44,7 +44,7 @@ const SYSTEM_LOG: &str = "/var/log/distccd.log";
 const USER_LOG: &str = "distccd.log";
 
 /// Runs the daemon that the command line describes.
-pub(super) fn main() -> ExitCode {
+pub(crate) fn main() -> ExitCode {
     // A server lives for days and must not keep a pipe open that make, or a shell, waits on.
     let given = GivenSockets::from_environment();
     process::close_inherited(given);

@@ -142,7 +142,7 @@ impl Drop for Workspace {
 }
 
 /// Removes the directory of a run that has ended.
-pub(super) fn clear(run: &Path) {
+pub(crate) fn clear(run: &Path) {
     let _ = remove_tree(run);
     // Fails, as it should, while another daemon of this node works in it.
     if let Some(node_dir) = run.parent() {
