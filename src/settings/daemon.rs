@@ -61,7 +61,6 @@ impl Display for LogLevel {
 
 /// Where the log goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(dead_code, reason = "the parts that use them are being written")]
 pub(crate) enum LogTarget {
     /// `--log-file`.
     File(PathBuf),
@@ -75,7 +74,6 @@ pub(crate) enum LogTarget {
 
 /// Checked flags.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(dead_code, reason = "the parts that use them are being written")]
 pub(crate) struct DaemonSettings {
     /// Serve the one client on standard input and output.
     pub(crate) inetd: bool,
