@@ -1,6 +1,6 @@
 //! Configuration: what the user typed or wrote, checked. `hosts` is the host-list grammar,
-//! `hosts_file` where a list comes from, `env` the environment variables, `daemon` distccd's flags, `ssh`
-//! how ssh is called.
+//! `hosts_file` where a list comes from, `env` the environment variables, `daemon` distccd's
+//! flags, file and limits, `ssh` how ssh is called.
 
 pub(crate) mod agent_socket;
 #[cfg(feature = "daemon")]

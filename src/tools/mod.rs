@@ -1,6 +1,9 @@
 //! The small programs beside client and server: `distccmon-text` (`monitor`), `lsdistcc` (`list`),
-//! `distcc-config` (`config`), `update-distcc-symlinks` (`symlinks`). None of them starts anything that stays.
+//! `distcc-config` (`config`), `update-distcc-symlinks` (`symlinks`). None of them starts anything
+//! that stays.
 
+#[cfg(feature = "daemon")]
+mod compilers;
 #[cfg(feature = "daemon")]
 pub(crate) mod config;
 pub(crate) mod list;

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::env;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fmt::{self, Display, Formatter};
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -17,8 +17,9 @@ use std::process::ExitCode;
 use nix::fcntl::{Flock, FlockArg};
 
 use crate::base::exit;
-use crate::command::CompilerName;
-use crate::fingerprint::files::{find_compiler, is_executable};
+use crate::fingerprint::files::is_executable;
+
+use super::compilers::compilers_in;
 
 const USAGE: &str = "\
 Usage: update-distcc-symlinks [OPTION]...
@@ -158,7 +159,7 @@ fn update(task: &Task) -> Result<String, Failure> {
     let made = fs::read_to_string(&record).unwrap_or_default();
     let mut made: BTreeSet<String> = made.lines().map(str::to_owned).collect();
     let known = made.clone();
-    let wanted = compilers(&dirs);
+    let wanted = compilers_in(&dirs, &OTHERS);
     let mut told = String::new();
     let is_ours = |link: &Path| fs::read_link(link).is_ok_and(|found| found == target);
     for name in &wanted {
@@ -228,17 +229,6 @@ fn relative(dir: &Path, file: &Path) -> PathBuf {
     let n_common = dir.iter().zip(&file).take_while(|(one, other)| one == other).count();
     let ups = dir[n_common..].iter().map(|_| OsString::from(".."));
     ups.chain(file[n_common..].iter().cloned()).collect()
-}
-
-/// The names of all compilers in these directories, by which a real one is called and not only
-/// distcc or ccache.
-fn compilers(dirs: &[PathBuf]) -> BTreeSet<String> {
-    let entries = dirs.iter().filter_map(|dir| fs::read_dir(dir).ok()).flatten().flatten();
-    entries
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .filter(|name| CompilerName::parse(name).is_some() || OTHERS.contains(&name.as_str()))
-        .filter(|name| find_compiler(OsStr::new(name), dirs).is_some())
-        .collect()
 }
 
 #[cfg(test)]

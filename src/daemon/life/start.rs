@@ -1,7 +1,7 @@
 //! A daemon's life from bound listeners to its end.
 //!
 //! Long-lived tasks: the listener, the compiler scanner, the advertiser, and, started by the
-//! caller, the observer; one per connection.
+//! caller, the observer and the page of statistics; one per connection.
 
 use std::fmt::{self, Display, Formatter};
 use std::io;

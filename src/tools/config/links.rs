@@ -1,6 +1,5 @@
 //! The masquerade directory: links by which every compiler's name calls distcc, for PATH.
 
-use std::collections::BTreeSet;
 use std::env;
 use std::ffi::OsStr;
 use std::fs;
@@ -8,8 +7,8 @@ use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use crate::command::CompilerName;
-use crate::fingerprint::files::{find_compiler, is_executable};
+use crate::fingerprint::files::is_executable;
+use crate::tools::compilers::compilers_in;
 
 use super::Failure;
 use super::variables::quoted;
@@ -30,7 +29,9 @@ pub(super) fn install(dir: &Path, distcc: &Path, path: &OsStr) -> Result<String,
         move |error| Failure::Io { path, error }
     };
     fs::create_dir_all(dir).map_err(failed(dir))?;
-    let wanted = compilers(dir, path);
+    let is_real_dir = |entry: &PathBuf| entry.is_absolute() && entry != dir;
+    let dirs: Vec<PathBuf> = env::split_paths(path).filter(is_real_dir).collect();
+    let wanted = compilers_in(&dirs, &[]);
     let mut told = String::new();
     for name in &wanted {
         let link = dir.join(name);
@@ -63,19 +64,6 @@ pub(super) fn install(dir: &Path, distcc: &Path, path: &OsStr) -> Result<String,
 /// A link that we would make.
 fn is_ours(link: &Path, distcc: &Path) -> bool {
     fs::read_link(link).is_ok_and(|target| target == distcc)
-}
-
-/// The names of all compilers on `path`, by which a real one is called and not only distcc or
-/// ccache.
-fn compilers(links: &Path, path: &OsStr) -> BTreeSet<String> {
-    let is_real_dir = |dir: &PathBuf| dir.is_absolute() && dir != links;
-    let dirs: Vec<PathBuf> = env::split_paths(path).filter(is_real_dir).collect();
-    let entries = dirs.iter().filter_map(|dir| fs::read_dir(dir).ok()).flatten().flatten();
-    entries
-        .filter_map(|entry| entry.file_name().into_string().ok())
-        .filter(|name| CompilerName::parse(name).is_some())
-        .filter(|name| find_compiler(OsStr::new(name), &dirs).is_some())
-        .collect()
 }
 
 #[cfg(test)]
