@@ -59,15 +59,15 @@ install: ## the programs into PREFIX (/usr/local), below DESTDIR
 	for program in $(PROGRAMS); do \
 	    install -D -m 755 $$dir/$$program $(BIN)/$$program && echo $(BIN)/$$program || exit 1; \
 	done
-	@for file in $(wildcard README.md LICENSE config/policy.toml config/distccd.toml); do \
-	    install -D -m 644 $$file $(DOC)/$${file##*/} && echo $(DOC)/$${file##*/} || exit 1; \
+	@for file in $(wildcard README.md LICENSE config/*.toml docs/*.md); do \
+	    install -D -m 644 $$file $(DOC)/$$file && echo $(DOC)/$$file || exit 1; \
 	done
 	@place() { mkdir -p "$${3%/*}" && $(PLACED) "$$2" >"$$3" && chmod "$$1" "$$3" && echo "$$3"; }; \
 	place 755 config/distccd-service $(LIBEXEC)/distccd-service && \
 	place 644 config/systemd/distccd.service $(UNITS)/distccd.service && \
 	place 644 config/systemd/distccd.socket $(UNITS)/distccd.socket && \
-	place 644 config/xinetd/distccd $(DOC)/xinetd/distccd && \
-	place 755 config/openrc/distccd $(DOC)/openrc/distccd
+	place 644 config/xinetd/distccd $(DOC)/config/xinetd/distccd && \
+	place 755 config/openrc/distccd $(DOC)/config/openrc/distccd
 
 uninstall: ## what `install` has put there
 	rm -f $(addprefix $(BIN)/,$(PROGRAMS))

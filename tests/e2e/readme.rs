@@ -32,8 +32,8 @@ fn every_variable_of_distcc_is_told() {
     let is_variable = |word: &str| word.starts_with("DISTCC_") || word == "UNCACHED_ERR_FD";
     let words = words_of_help(env!("CARGO_BIN_EXE_distcc"), is_variable);
     assert_told(&words, 12);
-    // And the other way round, but for distccd's and those without effect.
-    let (_, of_client) = README.split_once("\n## Use the others\n").unwrap();
+    // And the other way round, but for those without effect.
+    let (_, of_client) = README.split_once("\n## distcc's variables\n").unwrap();
     let rows =
         of_client.lines().filter(|line| line.starts_with("| `") && !line.contains("without eff"));
     for name in rows.filter_map(|row| row.split(" | ").next()).flat_map(|cell| cell.split('`')) {
