@@ -4,10 +4,10 @@
 //! command may be compiled elsewhere and `rewrite` makes the two commands that this takes; `vet`
 //! is the server's view of the same table. `form` says in which form a source travels, with the
 //! help of `comments`, `pragmas` and `directives`, of which the server asks the last, too.
-//! `indentation` finds what only gcc here can warn of; `native` says `-march=native` for other machines;
-//! `several` splits a command with several sources; `wp` reads `-Wp,` and `response` `@file`;
-//! `sources` knows file names, `names` those of compilers. Nothing here opens a file,
-//! reads the environment or logs. All three programs may import it.
+//! `indentation` finds what only gcc here can warn of; `native` says `-march=native` for other
+//! machines; `several` splits a command with several sources; `wp` reads `-Wp,` and `response`
+//! `@file`; `sources` knows file names, `names` those of compilers. Nothing here opens a file, reads
+//! the environment or logs. All three programs may import it.
 
 mod comments;
 mod depfile;

@@ -43,6 +43,7 @@ impl GivenSockets {
         Self(count.filter(|n| *n <= MAX_SOCKETS).unwrap_or(0))
     }
 
+    /// Nothing was given.
     pub(crate) const fn is_empty(self) -> bool {
         self.0 == 0
     }
