@@ -145,11 +145,13 @@ pub(crate) fn started(dir: &Path, options: &[&str]) -> ([u16; 2], Output) {
     (0..20).find_map(|_| start()).expect("a free port")
 }
 
+/// Waits for what a test has begun.
+#[track_caller]
 pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !condition() {
         assert!(begun.elapsed() < PATIENCE, "still waiting: {what}");
-        thread::yield_now();
+        thread::sleep(Duration::from_millis(1));
     }
 }
 

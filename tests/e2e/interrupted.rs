@@ -9,8 +9,7 @@ use std::os::unix::net::UnixListener;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use nix::libc;
 use nix::sys::signal::{Signal, kill};
@@ -19,10 +18,8 @@ use nix::unistd::{Pid, geteuid, mkfifo};
 use socket2::{Domain, Socket, Type};
 
 use crate::bench::{Bench, StockServer};
+use crate::daemon::until;
 use crate::skip::skip;
-
-/// Longer than anything takes on a busy machine; only a failing test waits for it.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A pipe that compilers hold open, so that its end is the end of them all.
 struct Pulse {
@@ -88,14 +85,6 @@ fn assert_nothing_left(bench: &Bench) {
     assert!(fs::metadata(bench.path("work/x.o")).is_err());
 }
 
-fn wait_until(what: &str, condition: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !condition() {
-        assert!(begun.elapsed() < PATIENCE, "{what} does not happen");
-        thread::sleep(Duration::from_millis(5));
-    }
-}
-
 /// With a compiler that runs below the client, and has `sleep` below it.
 fn while_a_compiler_runs(signal: Signal, words: &[&str]) {
     let bench = Bench::new();
@@ -154,7 +143,7 @@ fn while_it_waits_for_a_slot() {
     command.env("DISTCC_LOG", &log).env("DISTCC_VERBOSE", "1");
     let second = start(command);
     let waits = || fs::read_to_string(&log).is_ok_and(|log| log.contains("waiting for a host"));
-    wait_until("the second client's waiting", waits);
+    until("the second client's waiting", waits);
     kill_and_wait(second, Signal::SIGINT);
     end(&bench, first, Signal::SIGINT);
     pipe.read_to_string(&mut String::new()).unwrap();
@@ -184,12 +173,12 @@ fn while_it_connects() {
             socket
         })
         .collect();
-    wait_until("a full backlog", || n_connecting(addr.port()) > 0);
+    until("a full backlog", || n_connecting(addr.port()) > 0);
     let before = n_connecting(addr.port());
     let mut command = by_path(&bench, &addr.to_string(), &["gcc", "-c", "x.c"]);
     command.env("DISTCC_CONNECT_TIMEOUT", "1000");
     let client = start(command);
-    wait_until("connecting", || n_connecting(addr.port()) > before);
+    until("connecting", || n_connecting(addr.port()) > before);
     end(&bench, client, Signal::SIGINT);
     drop(held);
 }
@@ -282,7 +271,7 @@ fn a_stopped_client_goes_on_when_it_is_continued() {
         stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T'))
     };
     kill(pid, Signal::SIGTSTP).unwrap();
-    wait_until("its stop", is_stopped);
+    until("its stop", is_stopped);
     gate.write_all(b"go\n").unwrap();
     kill(pid, Signal::SIGCONT).unwrap();
     assert!(client.wait().unwrap().success());

@@ -17,6 +17,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::bench::{Bench, text};
+use crate::daemon::until;
 
 /// Longer than anything takes on a busy machine; only a failing test waits for it.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -49,15 +50,6 @@ impl Drop for Running {
         }
         let _ = self.0.kill();
         let _ = self.0.wait();
-    }
-}
-
-#[track_caller]
-fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !condition() {
-        assert!(begun.elapsed() < PATIENCE, "still waiting: {what}");
-        thread::sleep(Duration::from_millis(1));
     }
 }
 
