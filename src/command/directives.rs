@@ -6,6 +6,9 @@
 //! `#` counts wherever it stands, since whatever is taken for harmless text here may not be that
 //! for a compiler. What our client's gcc leaves of a source has none of these directives.
 //!
+//! In a text of any form, gcc obeys two pragmas that name files. There too a name may be spelled
+//! with the numbers of its letters: gcc complains of `d\u0065pendency`, and obeys.
+//!
 //! Two more things are not seen in a text whose macros may paste any name together. A precompiled
 //! header, of which gcc would take its memory as it is, can only be asked for before all else:
 //! [`guarded`] is before that. And a text may find out whether a file exists; to hide that too takes
@@ -25,17 +28,20 @@ const COMPILED_HEADER: &[u8] = b"pch_preprocess";
 /// Means nothing, but is something: what stands behind it is not the first word of a text.
 const GUARD: &[u8] = b"#pragma GCC diagnostic push\n#pragma GCC diagnostic pop\n";
 
-/// True if a preprocessed text may ask gcc for a precompiled header: lines are not joined in such a
-/// text.
-pub(crate) fn names_compiled_header(text: &[u8]) -> bool {
-    text.iter()
-        .enumerate()
-        .any(|(at, byte)| *byte == COMPILED_HEADER[0] && text[at..].starts_with(COMPILED_HEADER))
+/// True if a preprocessed text of any form may have gcc look for a file: for a precompiled header,
+/// or for one that may be newer. Lines are not joined in such a text.
+pub(crate) fn names_files(text: &[u8]) -> bool {
+    text.iter().enumerate().any(|(at, byte)| match byte {
+        b'p' => text[at..].starts_with(COMPILED_HEADER),
+        b'G' => depends(&text[at..]),
+        b'\\' => spells_letter(text, at),
+        _ => false,
+    })
 }
 
 /// True if [`guarded`] makes `text` harmless to who compiles it.
 pub(crate) fn may_be_obeyed(text: &[u8]) -> bool {
-    head_of(text).is_some() && !may_read_files(text) && !names_compiled_header(text)
+    head_of(text).is_some() && !may_read_files(text) && !names_files(text)
 }
 
 /// `text` as it may be compiled: with something before what its macros make, and its lines still
@@ -87,8 +93,32 @@ fn may_read_files(text: &[u8]) -> bool {
         b'%' => text.get(at + 1) == Some(&b':') && reads(&text[at + 2..]),
         b'_' => ASKING.iter().any(|word| text[at..].starts_with(word)),
         b'G' => depends(&text[at..]),
+        b'\\' => spells_letter(&text, at),
         _ => false,
     })
+}
+
+/// Does a letter, digit or underscore stand here by its number or its name, `\u0065`? After a
+/// backslash it is no part of a directive, and in strings that is frequent.
+fn spells_letter(text: &[u8], backslash: usize) -> bool {
+    if backslash > 0 && text[backslash - 1] == b'\\' {
+        return false;
+    }
+    let (kind, rest) = match &text[backslash + 1..] {
+        [kind @ (b'u' | b'U' | b'N'), rest @ ..] => (*kind, rest),
+        _ => return false,
+    };
+    let digits = match (kind, rest.first()) {
+        (_, Some(b'{')) => return true,
+        (b'u', _) => rest.get(..4),
+        (b'U', _) => rest.get(..8),
+        _ => None,
+    };
+    digits
+        .filter(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+        .and_then(|digits| u32::from_str_radix(str::from_utf8(digits).ok()?, 16).ok())
+        .and_then(|number| u8::try_from(number).ok())
+        .is_some_and(|letter| letter == b'_' || letter.is_ascii_alphanumeric())
 }
 
 /// `after` is what follows a `#`.
@@ -219,6 +249,12 @@ mod tests {
             "#pragma GCC dependency \"x\"",
             "#pragma GCC /* */ dep\\\nendency \"x\"",
             "_Pragma(\"GCC dependency \\\"x\\\"\")",
+            "#inc\\u006cude \"x\"",
+            "#in\\U00000063lude \"x\"",
+            "#\\u{69}nclude \"x\"",
+            "#\\N{LATIN SMALL LETTER I}nclude \"x\"",
+            "#inc?\x3f/u006cude \"x\"",
+            "#inc\\\n\\u0\\\n06cude \"x\"",
         ] {
             assert!(may_read_files(text.as_bytes()), "{text:?}");
         }
@@ -243,8 +279,8 @@ mod tests {
 
     #[test]
     fn a_precompiled_header_cannot_be_asked_for() {
-        assert!(names_compiled_header(b"#pragma GCC pch_preprocess \"x\""));
-        assert!(!names_compiled_header(b"pch_pch_preproces"));
+        assert!(names_files(b"#pragma GCC pch_preprocess \"x\""));
+        assert!(!names_files(b"pch_pch_preproces"));
         let head = "# 0 \"d/a \\\"b.c\"\n";
         for (text, expected) in [
             ("int a;\n", format!("{head}{}{head}int a;\n", str::from_utf8(GUARD).unwrap())),
@@ -273,6 +309,30 @@ mod tests {
                 guarded(text.as_bytes()).is_none() && !may_be_obeyed(text.as_bytes()),
                 "{text}"
             );
+        }
+    }
+
+    #[test]
+    fn pragmas_about_files_are_seen_in_texts_of_any_form() {
+        for text in [
+            "#pragma GCC dependency \"x\"",
+            "%:pragma  GCC \t\0 dependency <x>",
+            "#pragma GCC /*\n*/ dependency \"x\"",
+            "#pragma GCC d\\u0065pendency \"x\"",
+            "#pragma G\\u0043C dependency \"x\"",
+            "#pragma GCC pch\\u005fpreprocess \"x\"",
+            "#pragma GCC pch_pr\\U00000065process \"x\"",
+            "#pragma GCC pch_pr\\u{00065}process \"x\"",
+        ] {
+            assert!(names_files(text.as_bytes()), "{text}");
+        }
+        for text in [
+            "#pragma GCC diagnostic push\n#pragma GCC optimize(\"O3\")\nint dependency;",
+            r#"char *a = "\\u0065", *b = u8"\u00e9\U0001f600\u0000", *c = "C:\\Users\\new";"#,
+            r"\u00",
+            r"\",
+        ] {
+            assert!(!names_files(text.as_bytes()), "{text}");
         }
     }
 

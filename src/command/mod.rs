@@ -38,7 +38,7 @@ mod corpus;
 mod stock;
 
 pub(crate) use comments::without_comments;
-pub(crate) use directives::{guarded, may_be_obeyed, names_compiled_header};
+pub(crate) use directives::{guarded, may_be_obeyed, names_files};
 pub(crate) use form::{Form, Maker};
 pub(crate) use indentation::may_mislead;
 pub(crate) use names::CompilerName;

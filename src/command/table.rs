@@ -253,6 +253,7 @@ pub(super) const TABLE: &[Row] = &[
     local(Nothing, Why::Prints, &[
         "-###", "-time", "-Q", "--verbose", "-fversion", "-ftarget-help", "-fdbg-cnt-list",
         "-fdiagnostics-generate-patch", "-fopt-info", "-fsarif-time-report", "-quiet", "-version",
+        "-fno-help", "-fno-target-help", "-fno-version",
     ]),
     local(Glued, Why::Prints, &["-fhelp", "-fdump-internal-locations", "-fdbg-cnt", "-R"]),
     shapes(Glued, Client::Local(Why::Prints), Server::Kept, &[

@@ -433,6 +433,8 @@ mod tests {
             "-fhelp=target",
             "-ftarget-help",
             "-fversion",
+            "-fno-help",
+            "-fno-version",
             // Its context lines are read from whatever file a line marker names.
             "-fdiagnostics-generate-patch",
         ];

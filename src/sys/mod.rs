@@ -19,6 +19,8 @@ pub(crate) mod process;
 #[cfg(feature = "daemon")]
 pub(crate) mod process_table;
 pub(crate) mod process_times;
+#[cfg(feature = "daemon")]
+pub(crate) mod root_files;
 pub(crate) mod signals;
 #[cfg(feature = "daemon")]
 pub(crate) mod supervisor;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
 use tracing::info;
 
 use super::answer::{Answer, AnswerEnd, AnswerError};
@@ -247,7 +248,10 @@ impl ReadyJob {
             AnswerEnd::TimedOut => JobResult::TimedOut(name),
             AnswerEnd::Status(status) => JobResult::Compiled { name, status },
         };
-        answer.send(protocol, connection).await?;
+        // Its connection is one that makes room for nobody.
+        timeout(server.limits.answer_time, answer.send(protocol, connection)).await.unwrap_or(
+            Err(ConnectionError::Stalled("the client to take all of its answer").into()),
+        )?;
         Ok(result)
     }
 

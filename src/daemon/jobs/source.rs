@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use tokio::task::spawn_blocking;
 
 use super::job::JobError;
-use crate::command::{Admitted, guarded, may_be_obeyed, names_compiled_header};
+use crate::command::{Admitted, guarded, may_be_obeyed, names_files};
 use crate::daemon::network::connection::{Connection, ConnectionError};
 use crate::wire::lzo::{ExpandError, expand};
 
@@ -17,8 +17,9 @@ use crate::wire::lzo::{ExpandError, expand};
 const MAX_FILE_NAME: usize = 200;
 /// How much of a source is looked at once.
 const PIECE_LEN: usize = 256 << 10;
-/// How much of a piece is looked at again with the next: more than any word that is looked for.
-const OVERLAP: usize = 64;
+/// How much of a piece is looked at again with the next: more than any words that are looked for,
+/// with the blanks between them.
+const OVERLAP: usize = 8 << 10;
 /// A compressed source as it came. No source or object is called so.
 pub(super) const PACKED_FILE: &str = "source.lzo";
 
@@ -75,7 +76,7 @@ pub(super) async fn look_at(path: PathBuf, obeys_directives: bool) -> Result<(),
     let refused = || JobError::Refused("its source may read files of this machine".to_owned());
     let looked = spawn_blocking(move || {
         if !obeys_directives {
-            return match any_piece(&path, names_compiled_header) {
+            return match any_piece(&path, names_files) {
                 Ok(true) => Err(refused()),
                 Ok(false) => Ok(()),
                 Err(error) => Err(failed(error)),
@@ -116,10 +117,10 @@ mod tests {
             let mut text = vec![b' '; begin];
             text.extend_from_slice(b"pch_preprocess");
             fs::write(&path, &text).unwrap();
-            assert!(any_piece(&path, names_compiled_header).unwrap(), "{begin}");
+            assert!(any_piece(&path, names_files).unwrap(), "{begin}");
             text.pop();
             fs::write(&path, &text).unwrap();
-            assert!(!any_piece(&path, names_compiled_header).unwrap(), "{begin}");
+            assert!(!any_piece(&path, names_files).unwrap(), "{begin}");
         }
     }
 }

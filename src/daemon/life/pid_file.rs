@@ -9,6 +9,7 @@ use std::process;
 use tracing::warn;
 
 use super::state;
+use crate::sys::root_files;
 
 /// Where directories are gone after each boot, so that a daemon has to make its own.
 const VOLATILE_DIRS: [&str; 2] = ["/run", "/var/run"];
@@ -45,7 +46,11 @@ impl PidFile {
             if let Some(dir) = directory_in_run(path) {
                 state::make_dir(dir, owner)?;
             }
-            OpenOptions::new().write(true).create(true).truncate(true).open(path)
+            let mut writing = OpenOptions::new();
+            writing.write(true).create(true).truncate(false);
+            let file = root_files::open(&writing, path)?;
+            file.set_len(0)?;
+            Ok(file)
         };
         match open() {
             Ok(file) => Ok(Self { path: path.to_owned(), file }),

@@ -21,6 +21,7 @@ use tracing_subscriber::registry::LookupSpan;
 
 use self::syslog::Syslog;
 use crate::settings::daemon::LogLevel;
+use crate::sys::root_files;
 
 mod syslog;
 
@@ -140,7 +141,7 @@ fn leads_to(stream: &str, file: &File) -> bool {
 }
 
 fn append(path: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).open(path)
+    root_files::open(OpenOptions::new().append(true).create(true), path)
 }
 
 /// Hands over whole lines, each with its level.

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpSocket;
 
 use super::*;
@@ -184,4 +185,31 @@ async fn an_object_of_any_length_comes_back_by_both_protocols() {
             assert!(object.len() == len + 3 && object.ends_with(b"end"), "{protocol:?} {len}");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_taken_in_drops_is_not_sent_for_ever() {
+    let dir = scripts(&[("cc", "truncate -s 256M x.o")]);
+    let limits = ServerLimits { answer_time: Duration::from_millis(200), ..Default::default() };
+    let mut daemon = Running::start(Setting { limits, ..any_program(dir.path()) }).await;
+    let request = request(Protocol::Plain, WORDS, SOURCE);
+    let mut client = open([127, 0, 0, 1], daemon.addr, &request).await;
+    let slowly = async {
+        let mut drop = [0; 1 << 10];
+        while client.read(&mut drop).await.is_ok_and(|n_read| n_read > 0) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let ended = async {
+        loop {
+            if let Event::Ended(record) = daemon.event().await {
+                return record.result;
+            }
+        }
+    };
+    let result = tokio::select! {
+        result = ended => result,
+        () = slowly => panic!("all of it was taken"),
+    };
+    assert!(matches!(&result, JobResult::Refused(why) if why.contains("answer")), "{result:?}");
 }

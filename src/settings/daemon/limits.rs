@@ -33,6 +33,8 @@ pub(crate) struct ServerLimits {
     pub(crate) progress_time: Duration,
     /// From the command line to the source's last byte.
     pub(crate) source_time: Duration,
+    /// From the answer's first byte to its last one taken.
+    pub(crate) answer_time: Duration,
     /// Words of a command, the compiler included.
     pub(crate) arguments: usize,
     /// Bytes of all words together.
@@ -60,6 +62,7 @@ impl Default for ServerLimits {
             first_byte_time: Duration::from_secs(60),
             progress_time: Duration::from_secs(30),
             source_time: Duration::from_secs(600),
+            answer_time: Duration::from_secs(600),
             arguments: 20_000,
             argument_bytes: bytes(MIB),
             source_bytes: bytes(256 * MIB),
@@ -127,6 +130,7 @@ impl ServerLimits {
             first_byte_time: Time,
             progress_time: Time,
             source_time: Time,
+            answer_time: Time,
             arguments: Number,
             argument_bytes: Size,
             source_bytes: Size,

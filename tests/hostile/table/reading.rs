@@ -29,6 +29,11 @@ pub(super) const ATTACKS: &[Attack] = &[
     Attack::leaks("-Wp,-include", &["gcc", "-x", "c", "-Wp,-include,{secret}"], NOTHING),
     Attack::leaks("-fno-preprocessed", &["gcc", "-fno-preprocessed"], INCLUDE),
     Attack::leaks("-fdirectives-only", &["gcc", "-fdirectives-only"], INCLUDE),
+    Attack::leaks(
+        "-fdirectives-only, a letter by its number",
+        &["gcc", "-fdirectives-only"],
+        "# 0 \"main.c\"\n#inc\\u006cude \"{secret}\"\n",
+    ),
     Attack::leaks("-Xassembler @FILE", &["gcc", "-Xassembler", "@{secret}"], NOTHING),
     Attack::leaks(
         "-fsanitize-ignorelist=",
@@ -43,7 +48,23 @@ pub(super) const ATTACKS: &[Attack] = &[
     Attack::leaks("--config FILE", &["clang", "--config", "{secret}"], NOTHING),
     Attack::finds("clang's __has_include", &["clang"], EXISTS),
     Attack::finds("gcc's __has_include by -x c", &["gcc", "-x", "c"], EXISTS),
-    Attack::behaves("#pragma GCC dependency", tells_whether_there_is_a_file).needs_cage(),
+    Attack::behaves("#pragma GCC dependency", |scene| {
+        tells_whether_there_is_a_file(scene, &["gcc"], "#pragma GCC dependency \"{path}\"\n")
+    }),
+    Attack::behaves("#pragma GCC dependency, a letter by its number", |scene| {
+        tells_whether_there_is_a_file(scene, &["gcc"], "#pragma GCC d\\u0065pendency \"{path}\"\n")
+    }),
+    Attack::behaves("#pragma GCC pch_preprocess, a letter by its number", |scene| {
+        let pragma = "#pragma GCC pch_pr\\u0065process \"{path}\"\n";
+        tells_whether_there_is_a_file(scene, &["gcc"], pragma)
+    }),
+    Attack::behaves("a pragma pasted together", |scene| {
+        let source = "#define S(x) _Pragma(#x)\n#define E(x) S(x)\n#define P(a, b) a##b\n\
+                      E(GCC P(depen, dency) \"{path}\")\n";
+        tells_whether_there_is_a_file(scene, &["gcc", "-fdirectives-only"], source)
+    })
+    .needs_cage(),
+    Attack::behaves("columns of diagnostics", tells_of_tabs).needs_cage(),
     Attack::leaks(".incbin, gcc", &["gcc"], "asm(\".incbin \\\"{secret}\\\"\");\n").needs_cage(),
     Attack::leaks(".incbin, clang", &["clang"], "asm(\".incbin \\\"{secret}\\\"\");\n")
         .needs_cage(),
@@ -53,13 +74,24 @@ pub(super) const ATTACKS: &[Attack] = &[
 ];
 
 /// Does gcc say of one file that it is there, and of another that it is not?
-fn tells_whether_there_is_a_file(scene: &Scene) -> bool {
+fn tells_whether_there_is_a_file(scene: &Scene, argv: &[&str], source: &str) -> bool {
     let says_no = |path: &str| {
         // Behind the line that gcc begins every such text with.
-        let source = format!("# 0 \"main.c\"\n#pragma GCC dependency \"{path}\"\nint x;\n");
-        let request = job(scene.victim, scene.protocol, &["gcc", "-fdirectives-only"], &source);
+        let source = format!("# 0 \"main.c\"\n{}int x;\n", source.replace("{path}", path));
+        let request = job(scene.victim, scene.protocol, argv, &source);
         let (answer, _) = read_answer(&mut send(scene.victim, &request), PATIENCE);
         contains(&expanded(scene.protocol, &answer, 1 << 20), b"No such file")
     };
     says_no("{secret}x") && !says_no("{secret}")
+}
+
+/// Does the column of an error depend on the line of a file that somebody else wrote?
+fn tells_of_tabs(scene: &Scene) -> bool {
+    let says_40 = |path: &str| {
+        let source = format!("# 1 \"{path}\"\n{:39}oops x;\n", "");
+        let request = job(scene.victim, scene.protocol, &["gcc", "-ftabstop=100"], &source);
+        let (answer, _) = read_answer(&mut send(scene.victim, &request), PATIENCE);
+        contains(&expanded(scene.protocol, &answer, 1 << 20), b":1:40: error")
+    };
+    says_40("{secret}x") && !says_40("{secret}")
 }

@@ -6,9 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
+use super::vanishing::{ENDLESS, LOOP};
 use crate::attack::{Attack, Scene};
 use crate::processes::Process;
 use crate::run::job;
+
 use crate::victim::{JOBS, PATIENCE};
 use crate::wire::{Protocol, bomb, expanded, read_answer, send, token};
 
@@ -38,6 +40,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     Attack::behaves("a flood of warnings", floods),
     Attack::behaves("a block of 1 MB that expands to 300", expands).by_lzo(),
     Attack::behaves("a block of 512 MiB", spins).by_lzo(),
+    Attack::behaves("a compile without end", never_ends).needs_cage(),
     Attack::behaves("macros that expand to gigabytes", |scene| {
         eats(scene, &["gcc", "-fdirectives-only"], MACROS)
     })
@@ -111,6 +114,19 @@ fn incompressible() -> String {
     };
     let text: String = (0..12 << 20).map(|_| letter()).collect();
     format!("const char x[] = \"{}\";\n", text.replace(['?', '\\'], "!"))
+}
+
+/// Do compiles that never end keep a real job from being done, for longer than any of them takes?
+fn never_ends(scene: &Scene) -> bool {
+    let request = job(scene.victim, scene.protocol, ENDLESS, LOOP);
+    let _clients: Vec<_> = (0..2 * JOBS).map(|_| send(scene.victim, &request)).collect();
+    let begun = Instant::now();
+    let n_at_work =
+        || scene.victim.processes().iter().filter(|process| process.name == "cc1plus").count();
+    while n_at_work() < JOBS && begun.elapsed() < PATIENCE {
+        sleep(Duration::from_millis(10));
+    }
+    !scene.victim.does_a_job(Duration::from_secs(3))
 }
 
 /// Are more of the compiler's words sent than anybody would read?

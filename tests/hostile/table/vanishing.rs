@@ -49,9 +49,9 @@ const SOURCE: &str = "export module m;\n";
 /// The original looks at its client once a second.
 const GRACE: Duration = Duration::from_secs(2);
 /// Keeps a compiler at work for much longer than any test.
-const ENDLESS: &[&str] =
+pub(super) const ENDLESS: &[&str] =
     &["g++", "-std=c++20", "-fconstexpr-ops-limit=9000000000", "-fconstexpr-loop-limit=2000000000"];
-const LOOP: &str = "constexpr long f() { long s = 0; for (long i = 0; i < 1000000000; i++) s += i & 1; \
+pub(super) const LOOP: &str = "constexpr long f() { long s = 0; for (long i = 0; i < 1000000000; i++) s += i & 1; \
     return s; }\nconstexpr long x = f();\n";
 
 /// Ours has a second for those that do not obey, and more than that on a busy machine.
