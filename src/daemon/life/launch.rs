@@ -305,6 +305,7 @@ pub(super) fn surroundings(
         locale: environment.locale.clone(),
         lifetime: settings.job_lifetime,
         output_limit: settings.limits.output_bytes,
+        file_limit: settings.limits.job_bytes,
     }
 }
 
