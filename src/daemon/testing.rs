@@ -133,6 +133,7 @@ impl Running {
                 locale: vec![("LC_ALL".into(), "C".into())],
                 lifetime: setting.lifetime,
                 output_limit: 1 << 20,
+                file_limit: 1 << 30,
             },
             workspace,
             limits: setting.limits,

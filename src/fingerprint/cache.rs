@@ -122,7 +122,7 @@ impl ToolchainCache {
             let (waiting, told) = (Arc::clone(&waiting), told.clone());
             let (paths, search_path) = (paths.to_vec(), search_path.to_owned());
             let mut digests = self.digests.clone();
-            thread::spawn(move || {
+            let ask = move || {
                 let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
                 while let Some(at) = next() {
                     let probed = probe::probe(&paths[at], &search_path, &mut digests);
@@ -131,7 +131,11 @@ impl ToolchainCache {
                         return;
                     }
                 }
-            });
+            };
+            // Where no thread can be started, no compiler can either, and the rest has no answer.
+            if thread::Builder::new().spawn(ask).is_err() {
+                break;
+            }
         }
         drop(told);
         while n_left > 0 {

@@ -74,19 +74,21 @@ fn end(mut child: Child, deadline: Duration) -> Result<ExitStatus, RunError> {
     let (ended, has_ended) = mpsc::channel();
     // The thread only watches. The child stays a zombie until `wait` below, so that its number
     // cannot pass to another process before the group is killed.
-    let watcher = thread::spawn(move || {
+    let watcher = thread::Builder::new().spawn(move || {
         while waitid(Id::Pid(pid), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT) == Err(Errno::EINTR)
         {
         }
         // Nobody listens any more after a timeout.
         let _ = ended.send(());
     });
+    // Without the watcher nobody holds the other end.
     let in_time = has_ended.recv_timeout(deadline).is_ok();
     // Also what a child that ended by itself left behind. An empty group is no error to us.
     let _ = killpg(pid, Signal::SIGKILL);
     // A killed process ends, so the watcher does.
-    let _ = watcher.join();
+    let watched = watcher.map(|watcher| drop(watcher.join()));
     let status = child.wait().map_err(RunError::Output)?;
+    watched.map_err(RunError::Start)?;
     if in_time { Ok(status) } else { Err(RunError::TimedOut) }
 }
 

@@ -5,6 +5,7 @@ use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::ptr;
 
 use nix::errno::Errno;
 use nix::libc;
@@ -144,6 +145,18 @@ impl ProcessGroup {
     pub(crate) fn led_by(pid: u32) -> Option<Self> {
         // 0 would be our own group and 1 everything.
         i32::try_from(pid).ok().filter(|pid| *pid > 1).map(|pid| Self(Pid::from_raw(pid)))
+    }
+
+    /// Lets no file of its leader, and of what that starts from now on, grow beyond `limit` bytes:
+    /// whoever writes more is ended by SIGXFSZ.
+    #[expect(unsafe_code, reason = "nix does not wrap prlimit")]
+    pub(crate) fn limit_files(self, limit: u64) -> io::Result<()> {
+        let limits = libc::rlimit { rlim_cur: limit, rlim_max: limit };
+        // SAFETY: the kernel only reads `limits`, and is given no place for the old ones.
+        let set = unsafe {
+            libc::prlimit(self.0.as_raw(), libc::RLIMIT_FSIZE, &raw const limits, ptr::null_mut())
+        };
+        Errno::result(set).map(drop).map_err(io::Error::from)
     }
 
     /// Asks every member to end.

@@ -208,9 +208,9 @@ impl Scanner {
 
     fn scan_for(&self, patience: Option<Duration>) -> Inventory {
         let search = self.search.clone();
-        let cc = thread::spawn(move || inventory::default_compiler(&search));
+        let cc = thread::Builder::new().spawn(move || inventory::default_compiler(&search)).ok();
         let (n_unasked, found) = self.survey(patience);
-        let cc = if n_unasked == 0 || cc.is_finished() { cc.join().ok() } else { None };
+        let cc = cc.filter(|cc| n_unasked == 0 || cc.is_finished()).and_then(|cc| cc.join().ok());
         Inventory { cc: cc.flatten(), ..found }
     }
 

@@ -39,6 +39,8 @@ pub(crate) struct Surroundings {
     pub(crate) lifetime: Option<Duration>,
     /// How much of stdout and of stderr is kept, in bytes.
     pub(crate) output_limit: usize,
+    /// How long a file may become that it writes, in bytes.
+    pub(crate) file_limit: u64,
 }
 
 /// One compile.
@@ -203,6 +205,12 @@ fn start(order: &Order<'_>) -> io::Result<(Child, Group)> {
         .kill_on_drop(true);
     let (child, started) = children::start(|| command.spawn(), Child::id)?;
     let number = child.id().and_then(ProcessGroup::led_by);
+    if let Some(leader) = number {
+        // From here, as what runs between fork and exec makes the fork slower. A compiler writes
+        // nothing in its first moments. Refused where this process has less itself, which holds
+        // then.
+        let _ = leader.limit_files(surroundings.file_limit);
+    }
     Ok((child, Group { number, started: Some(started) }))
 }
 
@@ -289,6 +297,7 @@ mod tests {
             locale: vec![("LC_ALL".into(), "C".into())],
             lifetime: None,
             output_limit: 1 << 20,
+            file_limit: 1 << 20,
         }
     }
 
@@ -345,6 +354,15 @@ mod tests {
         let end = "\ndistccd: 999000 more bytes left out\n";
         assert!(outcome.stderr.ends_with(end.as_bytes()));
         assert_eq!(outcome.stderr.len(), 1000 + end.len());
+    }
+
+    #[tokio::test]
+    async fn a_file_without_end_ends_whoever_writes_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let around = surroundings();
+        let order = shell("cat /dev/zero > x; kill -l $?", dir.path(), &around);
+        assert_eq!(run(order, pending()).await.unwrap().stdout, b"XFSZ\n");
+        assert_eq!(std::fs::metadata(dir.path().join("x")).unwrap().len(), 1 << 20);
     }
 
     #[tokio::test]

@@ -290,9 +290,9 @@ impl ReadyJob {
             }
         };
         let outcome = compiler::run(order, ended).await;
-        if has_outgrown {
+        if has_outgrown || outcome.as_ref().is_ok_and(trouble::wrote_too_much) {
             let reason = format!("its files took more than the {limit} bytes of a job");
-            return Err(JobError::Failed(reason));
+            return Err(JobError::Refused(reason));
         }
         match outcome {
             Ok(outcome) => match trouble::found(&outcome, dir) {

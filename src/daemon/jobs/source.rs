@@ -83,7 +83,9 @@ pub(super) async fn look_at(path: PathBuf, obeys_directives: bool) -> Result<(),
             };
         }
         let text = fs::read(&path).map_err(failed)?;
-        let text = guarded(&text).filter(|_| may_be_obeyed(&text)).ok_or_else(refused)?;
+        // Looking takes a copy of the text, too, which is gone before the next is made.
+        let harmless = may_be_obeyed(&text).then(|| guarded(&text)).flatten();
+        let text = harmless.ok_or_else(refused)?;
         fs::write(&path, text).map_err(failed)
     });
     looked.await.unwrap_or_else(|error| Err(JobError::Failed(error.to_string())))

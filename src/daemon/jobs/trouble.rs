@@ -16,10 +16,9 @@ use super::compiler::{End, Outcome};
 
 /// What a compiler that fails for want of something says, whatever else. A source may have one say
 /// so, too, and is then compiled elsewhere.
-const WORDS: [&str; 10] = [
+const WORDS: [&str; 9] = [
     "No space left on device",
     "Disk quota exceeded",
-    "File too large",
     "Read-only file system",
     "Input/output error",
     "Cannot allocate memory",
@@ -29,6 +28,9 @@ const WORDS: [&str; 10] = [
     "out of memory",
     "virtual memory exhausted",
 ];
+/// What a compiler says that wrote too long a file: gcc's driver of the one that was ended for it,
+/// and what others say that go on.
+const OUTGROWN_WORDS: [&str; 2] = ["File size limit exceeded", "File too large"];
 /// What a compiler cannot be started for.
 const WANTS: [Errno; 7] = [
     Errno::ENOSPC,
@@ -53,6 +55,19 @@ pub(super) fn is_want(error: &io::Error) -> bool {
     errno.is_some_and(|errno| WANTS.contains(&errno))
 }
 
+/// Did a compiler fail since a file became longer than it may?
+pub(super) fn wrote_too_much(outcome: &Outcome) -> bool {
+    let End::Exited(status) = outcome.end else { return false };
+    // A driver may end like the compiler below it, as shells do.
+    let is_ended =
+        status.signal() == Some(libc::SIGXFSZ) || status.code() == Some(128 + libc::SIGXFSZ);
+    is_ended || !status.success() && OUTGROWN_WORDS.iter().any(|word| says(outcome, word))
+}
+
+fn says(outcome: &Outcome, word: &str) -> bool {
+    outcome.stderr.windows(word.len()).any(|part| part == word.as_bytes())
+}
+
 /// What went wrong here, if a compiler that worked in `dir` failed for it.
 pub(super) fn found(outcome: &Outcome, dir: &Path) -> Option<String> {
     let End::Exited(status) = outcome.end else { return None };
@@ -60,12 +75,11 @@ pub(super) fn found(outcome: &Outcome, dir: &Path) -> Option<String> {
         return None;
     }
     if let Some(signal) = status.signal()
-        && [libc::SIGKILL, libc::SIGXFSZ, libc::SIGXCPU, libc::SIGBUS].contains(&signal)
+        && [libc::SIGKILL, libc::SIGXCPU, libc::SIGBUS].contains(&signal)
     {
         return Some(format!("the compiler was ended by signal {signal}"));
     }
-    let says = |word: &str| outcome.stderr.windows(word.len()).any(|part| part == word.as_bytes());
-    if let Some(word) = WORDS.iter().find(|word| says(word)) {
+    if let Some(word) = WORDS.iter().find(|word| says(outcome, word)) {
         return Some(format!("the compiler failed: {word}"));
     }
     let is_full =
@@ -133,6 +147,20 @@ mod tests {
             (0, "x.c:1: warning: No space left on device", false),
         ] {
             assert_eq!(found(&failed(status, said), dir.path()).is_some(), is_ours, "{said}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_too_long_is_the_job_s_own_fault() {
+        for (status, said, too_much) in [
+            (25, "", true),
+            (153 << 8, "clang: error: clang frontend command failed with exit code 153", true),
+            (4 << 8, "gcc: internal compiler error: File size limit exceeded signal", true),
+            (0x100, "as: x.o: can't write 2 bytes: 'File too large'", true),
+            (0, "warning: File too large", false),
+            (0x100, "x.c:1: error: expected ';'", false),
+        ] {
+            assert_eq!(wrote_too_much(&failed(status, said)), too_much, "{said}");
         }
     }
 

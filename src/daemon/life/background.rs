@@ -231,7 +231,13 @@ async fn first_look(scanner: &Scanner, programs: Programs) -> Result<Inventory, 
 
 fn runtime(cores: u16) -> io::Result<Runtime> {
     let n_workers = usize::from(cores).clamp(1, MAX_WORKERS);
-    Builder::new_multi_thread().worker_threads(n_workers).enable_all().build()
+    Builder::new_multi_thread()
+        .worker_threads(n_workers)
+        // While no thread can be started, blocking work waits for one that is there, and without
+        // any it would wait for ever. The first look at the compilers starts one.
+        .thread_keep_alive(Duration::MAX)
+        .enable_all()
+        .build()
 }
 
 /// Installs the signal handlers at once, and returns what acts on them.

@@ -102,7 +102,7 @@ pub(super) fn serve(mut settings: DaemonSettings) -> Result<(), Failure> {
         );
         return Ok(());
     }
-    let identity = launch::identity(&settings, state_dir.as_deref())?;
+    let (identity, _) = launch::identity(&settings, state_dir.as_deref())?;
     let scanner = Scanner::of(&settings, &environment, state_dir.as_deref());
     let any = if visitor.checked.is_some() { Programs::Any } else { Programs::AnyKnownFirst };
     let programs = launch::programs(&settings, &scanner, any);

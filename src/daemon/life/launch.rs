@@ -109,7 +109,8 @@ fn launch(mut settings: DaemonSettings, given: GivenSockets) -> Result<(), Failu
     if let Some(account) = &account {
         account.assume()?;
     }
-    let mut identity = identity(&settings, state_dir.as_deref())?;
+    let (mut identity, forgetful) = identity(&settings, state_dir.as_deref())?;
+    notes.extend(forgetful);
     notes.extend(descriptors::fit(&mut settings.limits, &mut identity, n_descriptors));
     let scanner = Scanner::of(&settings, &environment, state_dir.as_deref());
     if let Some(user) = settings.user.as_ref().filter(|_| account.is_none()) {
@@ -261,18 +262,25 @@ pub(super) fn log_target(
     }
 }
 
+/// Who we are, and what the administrator should know of it.
 pub(super) fn identity(
     settings: &DaemonSettings,
     state_dir: Option<&Path>,
-) -> Result<Identity, Failure> {
+) -> Result<(Identity, Option<String>), Failure> {
     let cores = cores::usable();
-    let kept = state_dir.and_then(|dir| state::node_id(dir).ok());
-    let id = match kept {
-        Some(id) => id,
-        None => state::random_id()
-            .map_err(|error| Failure::State { path: "/dev/urandom".into(), error })?,
+    let kept = state_dir.map(|dir| (dir, state::node_id(dir)));
+    let (id, note) = match kept {
+        Some((_, Ok(id))) => (Some(id), None),
+        Some((dir, Err(error))) => {
+            let dir = dir.display();
+            let note = format!("cannot keep state in {dir}, each start has another id: {error}");
+            (None, Some(note))
+        }
+        None => (None, None),
     };
-    Ok(Identity { id, cores, jobs: jobs(settings, cores) })
+    let id = id.map_or_else(state::random_id, Ok);
+    let id = id.map_err(|error| Failure::State { path: "/dev/urandom".into(), error })?;
+    Ok((Identity { id, cores, jobs: jobs(settings, cores) }, note))
 }
 
 /// How many are compiled at once.
@@ -297,6 +305,7 @@ pub(super) fn surroundings(
         locale: environment.locale.clone(),
         lifetime: settings.job_lifetime,
         output_limit: settings.limits.output_bytes,
+        file_limit: settings.limits.job_bytes,
     }
 }
 

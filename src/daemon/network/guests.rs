@@ -8,6 +8,9 @@
 //! Nor does one that has only just come: its bytes may be here already, unread. So a burst of jobs
 //! is taken in as fast as it is read, and a flood of silence no faster than it can be let go.
 //!
+//! Clients connect while they preprocess, which may take a second. So those from addresses that
+//! have sent whole requests before go after all others.
+//!
 //! Addresses are counted whole, also those of IPv6: a prefix is a whole network, many machines of
 //! which send jobs. Who invents addresses is met by the limit for all.
 
@@ -36,6 +39,8 @@ pub(crate) enum Stage {
 
 /// For so long nobody is told to go.
 const SETTLING: Duration = Duration::from_millis(200);
+/// Addresses that are remembered for their requests; beyond it the oldest are forgotten.
+const MAX_KNOWN: usize = 1024;
 /// Has been told to go.
 const GONE: u8 = u8::MAX;
 
@@ -86,6 +91,8 @@ pub(crate) struct Guests<K> {
     limits: ServerLimits,
     here: HashMap<K, Guest>,
     n_arrived: u64,
+    /// Where whole requests came from, and how many connections had come when the last one left.
+    known: HashMap<IpAddr, u64>,
 }
 
 #[derive(Debug)]
@@ -99,7 +106,7 @@ struct Guest {
 impl<K: Copy + Eq + Hash> Guests<K> {
     /// Nobody is here.
     pub(crate) fn new(limits: ServerLimits) -> Self {
-        Self { limits, here: HashMap::new(), n_arrived: 0 }
+        Self { limits, here: HashMap::new(), n_arrived: 0, known: HashMap::new() }
     }
 
     /// When somebody may come in, if need be in another's place; none while that takes one who
@@ -147,10 +154,21 @@ impl<K: Copy + Eq + Hash> Guests<K> {
 
     /// Counts one no more.
     pub(crate) fn leave(&mut self, key: K) {
-        self.here.remove(&key);
+        let Some(guest) = self.here.remove(&key) else { return };
+        if guest.progress.missing().is_some() {
+            return;
+        }
+        self.known.insert(guest.addr.ip(), self.n_arrived);
+        if self.known.len() > MAX_KNOWN
+            && let Some(oldest) = self.known.iter().min_by_key(|(_, last)| **last)
+        {
+            let oldest = *oldest.0;
+            self.known.remove(&oldest);
+        }
     }
 
-    /// Tells the one to go whose request has come least far, of those at one address or of all.
+    /// Tells the one to go whose request has come least far, of those at one address or of all,
+    /// and first of those at addresses that nothing is known of.
     pub(crate) fn dismiss_one(
         &mut self,
         of: Option<IpAddr>,
@@ -161,10 +179,10 @@ impl<K: Copy + Eq + Hash> Guests<K> {
                 let counts = of.is_none_or(|ip| guest.addr.ip() == ip);
                 let has_settled = now.duration_since(guest.since) >= SETTLING;
                 let stage = guest.progress.missing().filter(|_| counts && has_settled)?;
-                Some((stage, guest.arrival, *key))
+                let is_known = self.known.contains_key(&guest.addr.ip());
+                Some(((is_known, stage, guest.arrival), *key))
             };
-            let ranks = self.here.iter().filter_map(rank);
-            let (_, _, key) = ranks.min_by_key(|(stage, arrival, _)| (*stage, *arrival))?;
+            let (_, key) = self.here.iter().filter_map(rank).min_by_key(|(rank, _)| *rank)?;
             if self.here[&key].progress.dismiss() {
                 return self.here.remove(&key).map(|guest| (key, guest.addr));
             }
@@ -275,6 +293,37 @@ mod tests {
             house.reach(key, Stage::Vetted);
         }
         assert_eq!(house.come(9), Ok(Some(0)));
+    }
+
+    #[test]
+    fn those_from_where_requests_came_go_last() {
+        let mut house = House::new(LIMITS);
+        assert_eq!(house.come(1), Ok(None));
+        house.reach(0, Stage::Complete);
+        house.guests.leave(0);
+        for host in 1..7 {
+            assert_eq!(house.come(host), Ok(None));
+        }
+        (2..6).for_each(|key| house.reach(key, Stage::Vetted));
+        assert_eq!([house.come(7), house.come(8)], [Ok(Some(6)), Ok(Some(7))]);
+        assert_eq!(house.come(9), Ok(Some(8)));
+        house.reach(9, Stage::Vetted);
+        let gone: Vec<_> = (10..15).map(|host| house.come(host).unwrap().unwrap()).collect();
+        assert!(!gone.contains(&1), "{gone:?}");
+    }
+
+    #[test]
+    fn few_addresses_are_remembered() {
+        let mut house = House::new(LIMITS);
+        for number in 0..u64::try_from(MAX_KNOWN).unwrap() + 10 {
+            let addr = SocketAddr::from((std::net::Ipv6Addr::from(u128::from(number)), 1));
+            let progress = Progress::default();
+            progress.reach(Stage::Complete);
+            house.guests.enter(number, addr, progress, house.now);
+            house.guests.leave(number);
+        }
+        assert_eq!(house.guests.known.len(), MAX_KNOWN);
+        assert!(!house.guests.known.contains_key(&std::net::Ipv6Addr::from(9_u128).into()));
     }
 
     #[test]
