@@ -9,7 +9,9 @@ PROGRAMS = $(notdir $(basename $(wildcard src/bin/*.rs)))
 BIN      = $(DESTDIR)$(PREFIX)/bin
 DOC      = $(DESTDIR)$(PREFIX)/share/doc/distcc-zeroconf
 LIBEXEC  = $(DESTDIR)$(PREFIX)/lib/distcc-zeroconf
-UNITS    = $(DESTDIR)$(PREFIX)/lib/systemd/system
+# systemd looks into those of /usr and /usr/local, and into /etc/systemd/system.
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+UNITS    = $(DESTDIR)$(UNITDIR)
 # Files below config/ name programs in /usr/local.
 PLACED   = sed 's|/usr/local/|$(PREFIX)/|g'
 
@@ -60,6 +62,9 @@ install: ## the programs into PREFIX (/usr/local), below DESTDIR
 	    install -D -m 755 $$dir/$$program $(BIN)/$$program && echo $(BIN)/$$program || exit 1; \
 	done
 	@for file in $(wildcard README.md LICENSE config/*.toml docs/*.md); do \
+	    install -D -m 644 $$file $(DOC)/$$file && echo $(DOC)/$$file || exit 1; \
+	done
+	@for file in $(wildcard docs/*.md); do \
 	    install -D -m 644 $$file $(DOC)/$$file && echo $(DOC)/$$file || exit 1; \
 	done
 	@place() { mkdir -p "$${3%/*}" && $(PLACED) "$$2" >"$$3" && chmod "$$1" "$$3" && echo "$$3"; }; \

@@ -13,6 +13,8 @@ pub(crate) mod guard;
 pub(crate) mod links;
 pub(crate) mod locks;
 #[cfg(feature = "daemon")]
+pub(crate) mod ports;
+#[cfg(feature = "daemon")]
 pub(crate) mod privileges;
 #[cfg(feature = "daemon")]
 pub(crate) mod process;

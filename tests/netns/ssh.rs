@@ -309,6 +309,33 @@ fn a_host_that_ssh_cannot_enter_is_left_out_with_what_ssh_says() {
 }
 
 #[test]
+fn a_job_that_is_refused_over_ssh_is_told_why_and_the_host_gets_the_next_one() {
+    let Some(mut lab) = lab(2) else { return };
+    let script = lab.host(2).dir("bin/strict");
+    fs::write(&script, "#!/bin/sh\nexec distccd --limit source_bytes=64K \"$@\"\n").unwrap();
+    fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+    let here = lab.host(1);
+    let token = format!("@h2:{}", script.display());
+    write(here, "large.c", &"int declared(int argument, char *another);\n".repeat(4000));
+    for n in 0..2 {
+        let log = here.dir(&format!("log/large{n}.log"));
+        let mut command = distcc(here, &token, &["gcc", "-c", "large.c"]);
+        let begun = Instant::now();
+        let output = command.env("DISTCC_LOG", &log).output().unwrap();
+        println!("refused and compiled here: {:?}", begun.elapsed());
+        let log = text(&fs::read(log).unwrap_or_default());
+        assert!(output.status.success() && output.stderr.is_empty(), "{output:?}\n{log}");
+        let refused = format!("failed to distribute large.c to {token}: refused: ");
+        assert!(log.contains(&refused) && ran_on(&log).is_none(), "{log}");
+        // Such a host is neither a failing one nor one for other sources.
+        let small = distcc(here, &token, &[]);
+        assert_eq!(compile(here, &format!("small{n}"), small).as_ref(), Some(&token));
+    }
+    assert_eq!(accepted(lab.host(2)), 1, "{}", sshd_log(lab.host(2)));
+    assert_clean(lab.host(2));
+}
+
+#[test]
 fn a_host_with_another_toolchain_gets_nothing_by_ssh_either() {
     let Some(mut lab) = lab(2) else { return };
     if !installed(&["/usr/bin/gcc-11", "/usr/bin/gcc-12"]) {

@@ -25,6 +25,9 @@ INTERNALS = {
     "ExtractExtension", "InvalidHostSpec", "ParseHostSpec", "Getline",
 }
 HERE = pathlib.Path(__file__).resolve().parent
+# Where our client does not let the daemon's answer count, as docs/differences.md says: a program that
+# succeeds and makes no object.
+DOUBTED = {"BinTrue"}
 PROGRAMS = ["distcc", "distccd", "lsdistcc"]
 # Whose client with whose daemon; the first pair is the measure.
 PAIRS = ["theirs-theirs", "ours-ours", "ours-theirs", "theirs-ours"]
@@ -138,12 +141,12 @@ def remote_compiles(rundir):
     return len(re.findall(r"compile \S+ on 127\.0\.0\.1:\d+\S* completed ok", text))
 
 
-def judge(reference, outcome):
+def judge(reference, outcome, is_doubted):
     """What counts against a pair with ours in it, or nothing."""
     word, remote = outcome
     if word not in ("OK", "NOTRUN") and reference[0] in ("OK", "NOTRUN"):
         return "fails"
-    if remote < reference[1]:
+    if remote < reference[1] and not is_doubted:
         return f"only {remote} of {reference[1]} compiles were remote"
     return None
 
@@ -165,7 +168,8 @@ def report(cases, columns, results):
         f"{name}, {pair} {mode}: {reason}"
         for pair, mode in columns if pair != measure and (measure, mode) in results
         for name in cases
-        if (reason := judge(results[measure, mode][name], results[pair, mode][name]))
+        if (reason := judge(results[measure, mode][name], results[pair, mode][name],
+                            name in DOUBTED and pair.startswith("ours-")))
     ]
     print("\n".join(bad) if bad else "nothing that the original's own pair does not do as well")
     return bad

@@ -13,7 +13,7 @@ use super::launch;
 use super::pid_file::directory_in_run;
 use crate::daemon::compilers::{Inventory, Scanner};
 use crate::daemon::jobs::workspace::Workspace;
-use crate::daemon::network::listener;
+use crate::daemon::network::listener::{self, BindError};
 use crate::daemon::report::log::LogSink;
 use crate::fingerprint::inventory::Found;
 use crate::policy::access::{self, AccessList};
@@ -21,14 +21,16 @@ use crate::settings::daemon::{DaemonEnvironment, DaemonSettings, LogTarget};
 use crate::sys::cores;
 use crate::sys::privileges::Account;
 use crate::sys::process;
+use crate::sys::supervisor::GivenSockets;
 
 /// What TCP wrappers read, which some set up for the original under inetd.
 const WRAPPERS: [&str; 2] = ["/etc/hosts.allow", "/etc/hosts.deny"];
 
 /// Says on standard output what would be served; fails as a start would.
-pub(super) fn check(settings: &DaemonSettings) -> Result<(), Failure> {
+pub(super) fn check(mut settings: DaemonSettings, given: GivenSockets) -> Result<(), Failure> {
     let mut findings = Findings::default();
-    findings.look(settings);
+    findings.sockets(&mut settings, given);
+    findings.look(&settings);
     let text: String = findings.lines.iter().map(|line| format!("{line}\n")).collect();
     // A reader that closed its pipe has seen enough.
     let _ = io::stdout().write_all(text.as_bytes());
@@ -41,6 +43,8 @@ pub(super) fn check(settings: &DaemonSettings) -> Result<(), Failure> {
 
 #[derive(Default)]
 struct Findings {
+    /// Listens systemd for us, and has said so?
+    is_given: bool,
     lines: Vec<String>,
     problems: Vec<Failure>,
 }
@@ -53,6 +57,18 @@ impl Findings {
     /// Keeps the problem, if it is one.
     fn judge<T>(&mut self, result: Result<T, impl Into<Failure>>) -> Option<T> {
         result.map_err(|problem| self.problems.push(problem.into())).ok()
+    }
+
+    /// Has the settings follow what systemd gave.
+    fn sockets(&mut self, settings: &mut DaemonSettings, given: GivenSockets) {
+        if given.is_empty() {
+            return;
+        }
+        self.is_given = true;
+        let followed = given.take().and_then(|taken| launch::follow_sockets(settings, &taken));
+        if let Some(Some(note)) = self.judge(followed.map_err(Failure::Sockets)) {
+            self.say("note", note);
+        }
     }
 
     fn look(&mut self, settings: &DaemonSettings) {
@@ -116,12 +132,19 @@ impl Findings {
         let ports =
             [Some((settings.port, "port")), settings.stats_port.map(|port| (port, "stats"))];
         for (port, what) in ports.into_iter().flatten() {
-            let claimed = listener::claim(&settings.listen, port);
-            self.judge(claimed);
             let addrs: Vec<String> = settings.listen.iter().map(IpAddr::to_string).collect();
             let place =
                 if addrs.is_empty() { "all addresses".to_owned() } else { addrs.join(", ") };
-            self.say(what, format!("{port} of {place}"));
+            if self.is_given && what == "port" {
+                self.say(what, format!("{port} of {place}; systemd gave its socket"));
+                continue;
+            }
+            let claimed = listener::claim(&settings.listen, port);
+            let held = claimed.as_ref().err().and_then(held_for_us);
+            if held.is_none() {
+                self.judge(claimed);
+            }
+            self.say(what, format!("{port} of {place}{}", held.unwrap_or_default()));
         }
     }
 
@@ -209,6 +232,20 @@ impl Findings {
             _ => "yes, but nobody can find it: no address here has such neighbours",
         };
         self.say("advertised", text);
+    }
+}
+
+/// Whoever checks before a restart has a daemon that runs, or systemd listens for it: neither keeps
+/// the next start from the port.
+fn held_for_us(error: &BindError) -> Option<String> {
+    match error.holder()? {
+        holder if holder.is_of_our_program() => {
+            Some(format!("; a distccd serves it now (process {})", holder.pid))
+        }
+        holder if holder.is_systemd() => {
+            Some("; systemd listens there, for its service".to_owned())
+        }
+        _ => None,
     }
 }
 

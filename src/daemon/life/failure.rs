@@ -132,7 +132,8 @@ impl Display for Failure {
             Self::Usage(error) => error.fmt(f),
             Self::Allow { text, error } => write!(f, "cannot use --allow '{text}': {error}"),
             Self::Unresolved { text, error } => {
-                write!(f, "cannot use --allow '{text}': no address of that host: {error}")
+                write!(f, "cannot use --allow '{text}': no address of that host: {error}")?;
+                f.write_str(" (a network is written like 192.168.1.0/24)")
             }
             Self::Environment(error) => error.fmt(f),
             Self::Bind(error) => error.fmt(f),

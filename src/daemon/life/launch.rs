@@ -57,7 +57,7 @@ pub(crate) fn main() -> ExitCode {
             let _ = io::stdout().write_all(text.as_bytes());
             Ok(())
         }
-        Ok(Request::Check(settings)) => check::check(&settings),
+        Ok(Request::Check(settings)) => check::check(*settings, given),
         Ok(Request::Serve(settings)) if inetd::is_meant(&settings) => inetd::serve(*settings),
         Ok(Request::Serve(settings)) => launch(*settings, given),
         Err(error) => Err(Failure::Usage(error)),
@@ -142,7 +142,7 @@ fn launch(mut settings: DaemonSettings, given: GivenSockets) -> Result<(), Failu
 
 /// Takes port and addresses from sockets that listen already; what the administrator should know
 /// if the settings have others.
-fn follow_sockets(
+pub(super) fn follow_sockets(
     settings: &mut DaemonSettings,
     listeners: &[TcpListener],
 ) -> io::Result<Option<String>> {

@@ -21,6 +21,7 @@ use crate::daemon::jobs::compiler;
 use crate::daemon::jobs::job;
 use crate::daemon::report::observe::Event;
 use crate::daemon::server::{Phase, Server, reached};
+use crate::sys::ports::{self, Holder};
 
 /// Connections that wait for us in the kernel; the original's number.
 const BACKLOG: i32 = 1024;
@@ -38,11 +39,36 @@ const COMPLAINT_PERIOD: Duration = Duration::from_secs(60);
 pub(crate) struct BindError {
     addr: SocketAddr,
     error: io::Error,
+    /// Who listens there, if that is the reason and this user may see it.
+    holder: Option<Holder>,
+}
+
+impl BindError {
+    fn new(addr: SocketAddr, error: io::Error) -> Self {
+        let mut holders = match error.kind() {
+            io::ErrorKind::AddrInUse => ports::holders(addr.port()),
+            _ => Vec::new(),
+        };
+        // systemd holds what it gave to a service, too.
+        holders.sort_by_key(|holder| (!holder.is_of_our_program(), holder.is_systemd()));
+        Self { addr, error, holder: holders.into_iter().next() }
+    }
+
+    /// Who listens there already.
+    pub(crate) const fn holder(&self) -> Option<&Holder> {
+        self.holder.as_ref()
+    }
 }
 
 impl Display for BindError {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot listen on {}: {}", self.addr, self.error)
+        write!(f, "cannot listen on {}: {}", self.addr, self.error)?;
+        match &self.holder {
+            Some(Holder { pid, program }) => {
+                write!(f, ": {} listens there (process {pid})", program.display())
+            }
+            None => Ok(()),
+        }
     }
 }
 
@@ -53,7 +79,7 @@ impl std::error::Error for BindError {}
 pub(crate) fn bind(addrs: &[IpAddr], port: u16) -> Result<Vec<StdListener>, BindError> {
     let listen = |(addr, socket): (SocketAddr, Socket)| match socket.listen(BACKLOG) {
         Ok(()) => Ok(socket.into()),
-        Err(error) => Err(BindError { addr, error }),
+        Err(error) => Err(BindError::new(addr, error)),
     };
     claim(addrs, port)?.into_iter().map(listen).collect()
 }
@@ -84,7 +110,7 @@ fn claim_one(addr: SocketAddr) -> Result<(SocketAddr, Socket), BindError> {
         socket.bind(&addr.into())?;
         Ok(socket)
     };
-    claimed().map(|socket| (addr, socket)).map_err(|error| BindError { addr, error })
+    claimed().map(|socket| (addr, socket)).map_err(|error| BindError::new(addr, error))
 }
 
 /// Is this what a machine answers whose IPv6 is switched off?

@@ -111,6 +111,23 @@ fn what_is_no_listening_tcp_socket_is_not_served() {
 }
 
 #[test]
+fn check_tells_of_the_sockets_that_systemd_gave() {
+    let bench = Bench::new();
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let addr = listener.local_addr().unwrap();
+    let command = distccd(&bench, &["--check", "--port", "1", &log_option(&bench)]);
+    let output = given(&[listener.into()], &command).output().unwrap();
+    let said = text(&output.stdout);
+    assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(0), ""), "{said}");
+    for line in [
+        format!("note: --port and --listen are ignored: systemd gave {addr}"),
+        format!("port: {} of {}; systemd gave its socket", addr.port(), addr.ip()),
+    ] {
+        assert!(said.lines().any(|said| said == line), "{line}: {said}");
+    }
+}
+
+#[test]
 fn systemd_s_own_program_starts_the_server_with_the_first_client() {
     if !Path::new(ACTIVATE).exists() {
         return skip("systemd-socket-activate is not installed");

@@ -95,3 +95,30 @@ fn nothing_is_needed_of_the_one_who_starts_it() {
     kill(Pid::from_raw(pid), Signal::SIGTERM).unwrap();
     until("it ends", || !pid_file.exists());
 }
+
+#[test]
+fn who_checks_before_a_restart_learns_which_process_has_the_port() {
+    let bench = Bench::new();
+    let (server, port) = serving(|port| {
+        let port = port.to_string();
+        distccd(&bench, &["--no-detach", "--port", &port, &log_option(&bench)])
+    });
+    let port = port.to_string();
+    let run = |options: &[&str]| {
+        let log = format!("--log-file={}", bench.path("server/second").display());
+        let output = distccd(&bench, &["--port", &port, &log]).args(options).output().unwrap();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let (code, said, complaint) = run(&["--check"]);
+    assert_eq!((code, complaint.as_str()), (Some(0), ""), "{said}");
+    let expected = format!(
+        "port: {port} of all addresses; a distccd serves it now (process {})",
+        server.pid()
+    );
+    assert!(said.lines().any(|line| line == expected), "{said}");
+    let (code, _, complaint) = run(&["--no-detach"]);
+    assert_eq!(code, Some(102), "{complaint}");
+    let program = env!("CARGO_BIN_EXE_distccd");
+    let expected = format!(": {program} listens there (process {})\n", server.pid());
+    assert!(complaint.ends_with(&expected), "{complaint}");
+}

@@ -86,8 +86,7 @@ fn xinetd_config(bench: &Bench, port: u16) -> String {
         ("= 3632", format!("= {port}")),
         ("/usr/local/bin/distccd", env!("CARGO_BIN_EXE_distccd").to_owned()),
         ("--inetd --log-syslog", server),
-        // What it becomes by itself if this is root.
-        ("= nobody", format!("= {user}")),
+        ("= root", format!("= {user}")),
         ("SYSLOG daemon", format!("FILE {}", bench.path("server/xinetd.log").display())),
     ] {
         assert!(service.contains(theirs), "{theirs}");

@@ -4,6 +4,7 @@ mod activation;
 mod foreground;
 mod inetd;
 mod log;
+mod openrc;
 mod systemd;
 
 use std::fs;

@@ -81,6 +81,16 @@ impl Machine {
         text(&self.run(&[&words[..], &["--output-fields=PRIORITY,MESSAGE"]].concat()).stdout)
     }
 
+    /// `distccd --check` finds no fault there, and says this of the port.
+    #[track_caller]
+    fn assert_checks(&self, expected: &str) {
+        let output = self.run(&["/usr/local/bin/distccd", "--check"]);
+        let said = text(&output.stdout);
+        assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+        let expected = format!("\nport: 3632 of all addresses; {expected}");
+        assert!(said.contains(&expected), "{said}");
+    }
+
     /// Clients there get what a local compile makes.
     fn assert_compiles(&self) {
         let net = format!("--net=/proc/{}/ns/net", self.pid);
@@ -123,7 +133,9 @@ fn our_units_work_under_a_real_systemd_with_and_without_the_socket() {
     machine.does(&["start", "systemd-journald.service"]);
     machine.does(&["start", "distccd.socket"]);
     assert_eq!(machine.property("ActiveState"), "inactive");
+    machine.assert_checks("systemd listens there, for its service");
     machine.assert_compiles();
+    machine.assert_checks("a distccd serves it now (process ");
     assert_eq!(machine.property("ActiveState"), "active");
     let status = machine.property("StatusText");
     assert!(status.starts_with("serving gcc"), "{status}");
