@@ -58,13 +58,11 @@ bench: build ## what a job costs, side by side with an installed distcc, and a f
 install: ## the programs into PREFIX (/usr/local), below DESTDIR
 	@if command -v $(CARGO) >/dev/null; then $(CARGO) build --release; fi
 	@dir=$(or $(TARGET),target)/release; \
+	[ -e $$dir/distccd ] || { echo "nothing is built in $$dir: make build comes first" >&2; exit 1; }; \
 	for program in $(PROGRAMS); do \
 	    install -D -m 755 $$dir/$$program $(BIN)/$$program && echo $(BIN)/$$program || exit 1; \
 	done
 	@for file in $(wildcard README.md LICENSE config/*.toml docs/*.md); do \
-	    install -D -m 644 $$file $(DOC)/$$file && echo $(DOC)/$$file || exit 1; \
-	done
-	@for file in $(wildcard docs/*.md); do \
 	    install -D -m 644 $$file $(DOC)/$$file && echo $(DOC)/$$file || exit 1; \
 	done
 	@place() { mkdir -p "$${3%/*}" && $(PLACED) "$$2" >"$$3" && chmod "$$1" "$$3" && echo "$$3"; }; \

@@ -54,6 +54,12 @@ impl Books {
                 peer.failed(now, "it refuses this machine (see --allow there)".to_owned());
                 addr
             }
+            Answer::Stock(addr) if peer.forget_run() => {
+                peer.answered_at_addr(addr);
+                peer.pulse.is_met();
+                peer.failed(now, silence("it closes on whoever asks"));
+                addr
+            }
             Answer::Stock(addr) => {
                 peer.answered_at_addr(addr);
                 peer.answered_stock();

@@ -318,11 +318,17 @@ impl Peer {
     /// It closed on the hello: a stock server. What was known of its names stays known unless it
     /// was away meanwhile.
     pub(super) fn answered_stock(&mut self) {
-        if self.failures > 0 || self.run.take().is_some() {
+        if self.failures > 0 {
             self.forget_verdicts();
         }
         self.failures = 0;
         self.state = State::Stock;
+    }
+
+    /// It closed on the hello. Was it one of ours until now? A daemon that is killed closes on those
+    /// who wait in its queue, so that once is no proof of a stock server in its place.
+    pub(super) fn forget_run(&mut self) -> bool {
+        self.run.take().is_some()
     }
 
     /// It may have been away for a moment. Only a server of ours tells by its hello whether it was;

@@ -77,6 +77,12 @@ struct Named {
 }
 
 impl Search {
+    /// The masquerade directories that narrow the names.
+    pub(crate) fn narrowing_dirs(&self) -> impl Iterator<Item = &PathBuf> {
+        let is_narrowing = |dir: &&PathBuf| self.listed.is_none() && entries(dir).next().is_some();
+        self.masquerade_dirs.iter().filter(is_narrowing)
+    }
+
     /// What a name of a compiler stands for.
     fn path_of(&self, name: &str) -> Option<PathBuf> {
         match &self.listed {

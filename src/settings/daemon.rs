@@ -117,10 +117,21 @@ pub(crate) struct DaemonSettings {
     pub(crate) one_at_a_time: bool,
     /// `--oom-score-adj`.
     pub(crate) oom_score_adj: Option<i16>,
+    /// Words that are no options.
+    pub(crate) ignored: Vec<String>,
     /// How much a client may ask for.
     pub(crate) limits: ServerLimits,
     /// The file that settings were read from, if there is one.
     pub(crate) file: Option<PathBuf>,
+}
+
+impl DaemonSettings {
+    /// What the administrator should know of the words that are ignored.
+    pub(crate) fn note_of_ignored(&self) -> Option<String> {
+        let quoted: Vec<String> = self.ignored.iter().map(|word| format!("{word:?}")).collect();
+        let words = Some(quoted.join(", ")).filter(|words| !words.is_empty());
+        words.map(|words| format!("{words} on the command line is no option, and ignored"))
+    }
 }
 
 /// What the command line asks for.

@@ -17,6 +17,8 @@ use crate::skip::skip;
 
 const SOURCE: &str =
     "# 1 \"a.c\"\n# 1 \"/home/u/project//\"\n# 1 \"a.c\"\nint answer(int x) { return x + 42; }\n";
+/// A source that keeps its macros.
+const WITH_MACROS: &str = "# 1 \"a.c\"\n#define SEVEN 7\nint seven(void) { return SEVEN; }\n";
 
 /// Longer than anything takes on a busy machine; only a failing test waits for it.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -43,13 +45,17 @@ impl Daemon {
 
     /// The whole answer; nothing if it is refused.
     fn answer(&self, words: &str) -> Vec<u8> {
+        self.answer_to(words, SOURCE)
+    }
+
+    fn answer_to(&self, words: &str, source: &str) -> Vec<u8> {
         let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).unwrap();
         let words: Vec<&str> = words.split(' ').collect();
         let mut request = format!("DIST00000001ARGC{:08x}", words.len());
         for word in words {
             request += &format!("ARGV{:08x}{word}", word.len());
         }
-        request += &format!("DOTI{:08x}{SOURCE}", SOURCE.len());
+        request += &format!("DOTI{:08x}{source}", source.len());
         // One that is refused does not read all.
         let _ = stream.write_all(request.as_bytes());
         let mut answer = Vec::new();
@@ -60,7 +66,12 @@ impl Daemon {
     /// The object, of a compile without a word.
     #[track_caller]
     fn object(&self, words: &str) -> Vec<u8> {
-        let answer = self.answer(words);
+        self.object_of(words, SOURCE)
+    }
+
+    #[track_caller]
+    fn object_of(&self, words: &str, source: &str) -> Vec<u8> {
+        let answer = self.answer_to(words, source);
         let head = b"DONE00000001STAT00000000SERR00000000SOUT00000000DOTO";
         assert!(answer.starts_with(head), "{words}: {}\n{}", answer.escape_ascii(), self.log());
         answer[head.len() + 8..].to_vec()
@@ -155,6 +166,12 @@ fn a_compiler_behind_ccache_is_asked_once_for_what_it_has_compiled_before() {
         let release = if words.starts_with("gcc-11") { "GCC: (Debian 11" } else { "GCC: (" };
         assert!(first.windows(release.len()).any(|part| part == release.as_bytes()));
     }
+    // As our clients send it.
+    let words = "gcc -O2 -fdirectives-only -c a.c -o a.o";
+    let first = daemon.object_of(words, WITH_MACROS);
+    assert!(first == daemon.object_of(words, WITH_MACROS));
+    n_hits += 1;
+    assert_eq!(hits(&cache), n_hits);
     // The compiler itself was named.
     daemon.object("/usr/bin/gcc -O2 -c a.c -o a.o");
     assert_eq!(hits(&cache), n_hits);

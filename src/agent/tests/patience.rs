@@ -51,6 +51,37 @@ fn a_stock_host_that_closed_on_every_name_is_asked_anew_after_a_while() {
     assert_eq!(farm.placement(job).compiler, b"gcc");
 }
 
+#[test]
+fn a_daemon_that_closes_as_it_is_killed_is_not_taken_for_a_stock_one() {
+    let mut farm = Farm::new();
+    let job = farm.job("10.77.0.9");
+    farm.answer_hellos(&[(9, SAME)], &[]);
+    farm.placement(job);
+    farm.reports(job, JobReport::HostFailed { reason: "broke off".to_owned() });
+    farm.answer_hellos(&[], &[9]);
+    farm.leaves(job);
+    farm.pass(Duration::from_secs(1));
+    farm.answer_hellos(&[(9, SAME)], &[]);
+    let job = farm.job("10.77.0.9");
+    assert_eq!(farm.placement(job).addrs, [addr(9)]);
+}
+
+#[test]
+fn a_stock_server_in_the_place_of_one_of_ours_is_known_by_its_second_answer() {
+    let mut farm = Farm::new();
+    let job = farm.job("10.77.0.9");
+    farm.answer_hellos(&[(9, SAME)], &[]);
+    farm.placement(job);
+    farm.reports(job, JobReport::HostFailed { reason: "broke off".to_owned() });
+    farm.answer_hellos(&[], &[9]);
+    farm.leaves(job);
+    farm.pass(Duration::from_secs(1));
+    farm.answer_hellos(&[], &[9]);
+    let job = farm.job("10.77.0.9");
+    answer_probes(&mut farm, |_| Probed::Known(Box::new(gcc("12.2.0"))));
+    assert_eq!(farm.placement(job).compiler, b"gcc");
+}
+
 fn answer_probes(farm: &mut Farm, answer: impl Fn(&str) -> Probed) {
     while let Some(position) = farm.todo.iter().position(|a| matches!(a, Action::Probe(..))) {
         let Action::Probe(key, _, name) = farm.todo.remove(position) else { continue };

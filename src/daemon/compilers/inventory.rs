@@ -190,6 +190,11 @@ impl Scanner {
         env::join_paths(&self.search.path_dirs).unwrap_or_default()
     }
 
+    /// The masquerade directories that say which names are looked for.
+    pub(crate) fn narrowing_dirs(&self) -> impl Iterator<Item = &PathBuf> {
+        self.search.narrowing_dirs()
+    }
+
     /// Finds every compiler. Takes seconds the first time: each is asked who it is.
     pub(crate) fn scan(&self) -> Inventory {
         self.scan_for(None)

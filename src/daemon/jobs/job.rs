@@ -329,7 +329,7 @@ impl ReadyJob {
         Ok(Order {
             program: path.clone(),
             // Last, so that no option of the command undoes them.
-            args: argv.into_iter().skip(1).chain(options).collect(),
+            args: self.program.args(argv.into_iter().skip(1).chain(options)),
             dir: self.dir.path(),
             environment: &self.program.environment,
             surroundings: &server.surroundings,

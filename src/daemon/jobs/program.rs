@@ -10,6 +10,11 @@ use crate::daemon::compilers::Resolved;
 use crate::daemon::server::{Programs, Server};
 use crate::fingerprint::files::is_ccache;
 
+/// Options that ccache takes for the preprocessor's, and so does not pass on with a source that is
+/// preprocessed. One that keeps its macros needs them; behind `--ccache-skip` they are passed on, and
+/// count for the cache.
+const NOT_PASSED_BY_CCACHE: [&str; 2] = ["-fdirectives-only", "-trigraphs"];
+
 /// What is executed for a job: the very path that was looked at, however the client spells the name.
 /// Not a descriptor of that file: gcc and clang find their parts, and clang its target, by the path
 /// that they are called by.
@@ -18,6 +23,20 @@ pub(super) struct Program {
     pub(super) shield: Shield,
     /// Beside what every compiler gets.
     pub(super) environment: Vec<(OsString, OsString)>,
+    /// It is ccache, which calls the compiler.
+    is_cache: bool,
+}
+
+impl Program {
+    /// The words of a command as this program is to get them.
+    pub(super) fn args(&self, words: impl Iterator<Item = OsString>) -> Vec<OsString> {
+        words
+            .flat_map(|word| {
+                let is_kept_back = self.is_cache && NOT_PASSED_BY_CCACHE.iter().any(|w| word == *w);
+                is_kept_back.then(|| "--ccache-skip".into()).into_iter().chain([word])
+            })
+            .collect()
+    }
 }
 
 /// The file to execute for a compiler's name.
@@ -29,7 +48,8 @@ pub(super) fn choose_program(name: &[u8], server: &Server) -> Result<Program, Jo
         (Programs::AnyKnownFirst, Some(known)) if known.found.unchanged() => known,
         (Programs::Any | Programs::AnyKnownFirst, _) => {
             let path = find_program(OsStr::from_bytes(name), &server.surroundings.search_path);
-            return Ok(Program { path, shield: Shield::None, environment: Vec::new() });
+            let shield = Shield::None;
+            return Ok(Program { path, shield, environment: Vec::new(), is_cache: false });
         }
         (Programs::Compilers, Some(known)) => known,
         (Programs::Compilers, None) => {
@@ -43,9 +63,13 @@ pub(super) fn choose_program(name: &[u8], server: &Server) -> Result<Program, Jo
     let shield = Shield::against(&found.offered.toolchain);
     Ok(match (cached.filter(|link| is_ccache(link)), &inventory.ccache) {
         (Some(link), Some(ccache)) => {
-            Program { path: link.to_owned(), shield, environment: ccache.environment(found) }
+            let environment = ccache.environment(found);
+            Program { path: link.to_owned(), shield, environment, is_cache: true }
         }
-        _ => Program { path: found.path.clone(), shield, environment: Vec::new() },
+        _ => {
+            let path = found.path.clone();
+            Program { path, shield, environment: Vec::new(), is_cache: false }
+        }
     })
 }
 

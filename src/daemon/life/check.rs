@@ -74,13 +74,16 @@ impl Findings {
     fn look(&mut self, settings: &DaemonSettings) {
         let file = settings.file.as_ref().map(|file| file.display().to_string());
         self.say("settings", file.as_deref().unwrap_or("of the command line alone"));
+        if let Some(note) = settings.note_of_ignored() {
+            self.say("note", note);
+        }
         let clients = self.judge(launch::access_list(settings));
         let account = self.judge(launch::unprivileged_account(settings));
-        let is_root = account.as_ref().is_some_and(Option::is_some);
+        // Only root can fail to become another.
+        let is_root = account.as_ref().is_none_or(Option::is_some);
         let Some(environment) = self.judge(DaemonEnvironment::from_process(is_root)) else {
             return;
         };
-        let account = account.flatten();
         let temp_dir = &environment.temp_dir;
         let is_there = self.judge(Workspace::check(temp_dir)).is_some();
         self.judge(process::add_nice(settings.nice).map_err(Failure::Nice));
@@ -88,8 +91,10 @@ impl Findings {
             self.clients(settings, clients);
         }
         self.addresses(settings);
-        self.files(settings, &environment, account.as_ref());
-        if let Some(account) = &account {
+        self.user(settings, account.as_ref());
+        let account = account.as_ref().and_then(Option::as_ref);
+        self.files(settings, &environment, account);
+        if let Some(account) = account {
             // What follows is looked at as the user who will do it.
             self.judge(account.assume());
         }
@@ -113,6 +118,20 @@ impl Findings {
             if names_us {
                 self.say("note", format!("{path} names distccd, and has no effect: see --allow"));
             }
+        }
+    }
+
+    /// `account`: whom root becomes, if that can be told.
+    fn user(&mut self, settings: &DaemonSettings, account: Option<&Option<Account>>) {
+        let wanted = settings.user.as_ref();
+        match (account, wanted) {
+            (Some(Some(account)), _) => self.say("user", &account.name),
+            (Some(None), None) => self.say("user", "the one who starts it"),
+            (Some(None), Some(user)) => {
+                self.say("user", "the one who starts it");
+                self.say("note", format!("--user {user} is ignored: only root can become another"));
+            }
+            (None, _) => {}
         }
     }
 
@@ -155,11 +174,6 @@ impl Findings {
         environment: &DaemonEnvironment,
         account: Option<&Account>,
     ) {
-        let user = account.map_or("the one who starts it", |account| &account.name);
-        self.say("user", user);
-        if let Some(user) = settings.user.as_ref().filter(|_| account.is_none()) {
-            self.say("note", format!("--user {user} is ignored: only root can become another"));
-        }
         let wanted = settings.state_dir.as_ref();
         let state_dir = wanted.or(environment.state_dir.as_ref());
         let state_dir = state_dir.filter(|dir| {
@@ -220,6 +234,9 @@ impl Findings {
         if let Some((list, n_words)) = &environment.command_list {
             self.say("narrowed by", format!("{} (words: {n_words})", list.display()));
         }
+        for dir in scanner.narrowing_dirs() {
+            self.say("narrowed by", format!("the names in {}", dir.display()));
+        }
         if found.is_empty() && !is_any {
             self.problems.push(Failure::NoCompiler { search_path, unusable });
         }
@@ -249,7 +266,7 @@ fn held_for_us(error: &BindError) -> Option<String> {
     }
 }
 
-/// `  gcc 12.2.0 for x86_64-linux-gnu, /usr/bin/gcc-12: gcc cc gcc-12`
+/// `  gcc 12.2.0 for x86_64-linux-gnu, /usr/bin/gcc-12: gcc cc gcc-12 (gcc by ccache)`
 fn describe(compiler: &Found) -> String {
     let toolchain = &compiler.offered.toolchain;
     let version = match toolchain.version.as_str() {
@@ -257,7 +274,12 @@ fn describe(compiler: &Found) -> String {
         version => format!(" {version} for {}", toolchain.target),
     };
     let names = compiler.offered.names.join(" ");
-    format!("  {}{version}, {}: {names}", toolchain.family, compiler.path.display())
+    let cached: Vec<&str> = compiler.cached.keys().map(String::as_str).collect();
+    let cached = match cached.join(" ").as_str() {
+        "" => String::new(),
+        names => format!(" ({names} by ccache)"),
+    };
+    format!("  {}{version}, {}: {names}{cached}", toolchain.family, compiler.path.display())
 }
 
 fn unwritable(what: &'static str, path: &Path, error: io::Error) -> Failure {

@@ -27,7 +27,8 @@ impl Endings {
         }
         let guard = Guard::start(workspace.path(), workspace::clear);
         if let Err(error) = &guard {
-            warn!(%error, "compilers will outlive this server if it is killed");
+            warn!(%error, "compilers will outlive this server if it is killed; \
+                 restart it to have a guard again");
         }
         Self { guard: guard.ok() }
     }

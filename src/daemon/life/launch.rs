@@ -80,7 +80,7 @@ fn launch(mut settings: DaemonSettings, given: GivenSockets) -> Result<(), Failu
         // For systemd a service ends with the process that it has started.
         settings.detach = false;
     }
-    let mut notes = Vec::new();
+    let mut notes = Vec::from_iter(settings.note_of_ignored());
     let access = access_list(&settings)?;
     let account = unprivileged_account(&settings)?;
     let environment = DaemonEnvironment::from_process(account.is_some())?;

@@ -154,7 +154,7 @@ pub(super) struct RawFlags {
     whitelist: Option<OsString>,
     #[arg(long, hide = true)]
     show_principal: bool,
-    /// The original ignores words that are no options, and so do we.
+    /// The original ignores words that are no options, and so do we, but not in silence.
     #[arg(hide = true)]
     ignored: Vec<OsString>,
 }
@@ -193,6 +193,7 @@ impl RawFlags {
             stats_port: self.stats.then_some(self.stats_port),
             one_at_a_time: self.no_fork || self.wizard,
             oom_score_adj: self.oom_score_adj,
+            ignored: self.ignored.iter().map(|word| word.to_string_lossy().into_owned()).collect(),
             file: None,
         })
     }

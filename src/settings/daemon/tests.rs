@@ -80,6 +80,15 @@ fn short_forms_and_aliases_mean_the_same() {
 }
 
 #[test]
+fn words_that_are_no_options_are_ignored_and_told() {
+    assert_eq!(settings(&["--daemon"]).note_of_ignored(), None);
+    assert_eq!(
+        settings(&["check", "--daemon", "1\n0"]).note_of_ignored().unwrap(),
+        r#""check", "1\n0" on the command line is no option, and ignored"#
+    );
+}
+
+#[test]
 fn syslog_s_socket_may_be_named() {
     let log = |word| settings(&[word, "ignored"]).log;
     assert_eq!(log("--log-syslog"), LogTarget::Syslog("/dev/log".into()));
