@@ -43,7 +43,7 @@ pub(super) const ATTACKS: &[Attack] = &[
     Attack::leaks("--config FILE", &["clang", "--config", "{secret}"], NOTHING),
     Attack::finds("clang's __has_include", &["clang"], EXISTS),
     Attack::finds("gcc's __has_include by -x c", &["gcc", "-x", "c"], EXISTS),
-    Attack::behaves("#pragma GCC dependency", tells_whether_there_is_a_file).needs_cage(),
+    Attack::behaves("#pragma GCC dependency", tells_whether_there_is_a_file),
     Attack::leaks(".incbin, gcc", &["gcc"], "asm(\".incbin \\\"{secret}\\\"\");\n").needs_cage(),
     Attack::leaks(".incbin, clang", &["clang"], "asm(\".incbin \\\"{secret}\\\"\");\n")
         .needs_cage(),
