@@ -151,6 +151,7 @@ pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !condition() {
         assert!(begun.elapsed() < PATIENCE, "still waiting: {what}");
+        // Often enough, and what is waited for has the processor.
         thread::sleep(Duration::from_millis(1));
     }
 }
