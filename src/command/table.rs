@@ -162,6 +162,11 @@ pub(super) const TABLE: &[Row] = &[
         "-serialize-diagnostics", "-index-store-path", "-dependency-file",
         "-module-dependency-dir", "-gen-cdb-fragment-path",
     ]),
+    // Of clang, with the next word as their value; glued to its option it travels.
+    local(NEXT, Why::Unusual, &[
+        "-fdebug-compilation-dir", "-filelist", "-fnew-alignment", "-ftrapv-handler",
+        "-fxray-instruction-threshold",
+    ]),
     local(Glued, Why::SideFiles, &[
         "--output", "-aux-info=", "--dump", "-save-stats", "-via-file-asm", "-flto-incremental",
     ]),

@@ -399,6 +399,13 @@ mod tests {
         "-mthread-model posix",
         "-mdevices-csv-loc=x",
         "-fdriver-only",
+        // Their value is the next word, which could be the server's own -c.
+        "-fdebug-compilation-dir",
+        "-fdebug-compilation-dir x",
+        "-filelist",
+        "-fnew-alignment",
+        "-ftrapv-handler",
+        "-fxray-instruction-threshold",
         "-fopt-info",
         "-Rpass=x",
         "-save-stats",

@@ -229,7 +229,7 @@ pub(crate) fn alone_with_processes() -> MutexGuard<'static, ()> {
 
 /// A header with a secret, which any reader of it could come to show.
 fn secret_text() -> String {
-    format!("{SECRET} {SECRET}x\n#define PASSWORD \"{SECRET}\"\n")
+    format!("{SECRET} {SECRET}x\n#define PASSWORD \"{SECRET}\"\n\t\t\n")
 }
 
 /// A server that has given up root must be able to write here.

@@ -88,10 +88,10 @@ fn tells_whether_there_is_a_file(scene: &Scene, argv: &[&str], source: &str) -> 
 /// Does the column of an error depend on the line of a file that somebody else wrote?
 fn tells_of_tabs(scene: &Scene) -> bool {
     let says_40 = |path: &str| {
-        let source = format!("# 1 \"{path}\"\n{:39}oops x;\n", "");
+        let source = format!("# 3 \"{path}\"\n{:39}oops x;\n", "");
         let request = job(scene.victim, scene.protocol, &["gcc", "-ftabstop=100"], &source);
         let (answer, _) = read_answer(&mut send(scene.victim, &request), PATIENCE);
-        contains(&expanded(scene.protocol, &answer, 1 << 20), b":1:40: error")
+        contains(&expanded(scene.protocol, &answer, 1 << 20), b":3:40: error")
     };
     says_40("{secret}x") && !says_40("{secret}")
 }
