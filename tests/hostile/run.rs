@@ -5,31 +5,51 @@ use std::fmt::Write as _;
 use std::fs::{self, File, Permissions};
 use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
-use std::thread::sleep;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
-
-use tempfile::TempDir;
 
 use crate::attack::{Attack, Effect, Expected, How, Scene};
 use crate::table::Class;
-use crate::victim::{PATIENCE, Victim, Whose};
+use crate::victim::{PATIENCE, Victim, Whose, alone_with_processes};
 use crate::wire::{Protocol, expanded, read_answer, send};
+
+/// How many attacks go on at once. Most of their time is that in which nothing comes of them.
+const PLAYERS: usize = 4;
 
 /// Plays these attacks of a class, each in each of these protocols, against the original and
 /// against ours. Says what was not as it should be.
 pub(crate) fn play_all(class: &Class, played: &[(&Attack, Protocol)]) -> Vec<String> {
     let known = tempfile::tempdir().unwrap();
     fs::set_permissions(known.path(), Permissions::from_mode(0o1777)).unwrap();
-    let mut shared = Shared { known, victims: Vec::new() };
+    let next = AtomicUsize::new(0);
+    let all_of_one = || {
+        let mut player = Player { known: known.path(), victims: Vec::new() };
+        let mut outcomes = Vec::new();
+        loop {
+            let idx = next.fetch_add(1, Ordering::Relaxed);
+            let Some((attack, protocol)) = played.get(idx) else { return outcomes };
+            let begun = Instant::now();
+            let original = player.play(attack, *protocol, Whose::Stock(attack.control));
+            let time = begun.elapsed();
+            let ours = player.play(attack, *protocol, Whose::Ours(attack.ours));
+            outcomes.push((idx, original, ours, [time, begun.elapsed() - time]));
+        }
+    };
+    let mut outcomes: Vec<(usize, bool, bool, [Duration; 2])> = thread::scope(|scope| {
+        let players: Vec<_> = (0..PLAYERS).map(|_| scope.spawn(all_of_one)).collect();
+        players.into_iter().flat_map(|player| player.join().unwrap()).collect()
+    });
+    outcomes.sort_unstable();
     let mut wrong = Vec::new();
     let mut report = format!("{} {}\n", class.id, class.title);
-    for (attack, protocol) in played {
-        let original = shared.play(attack, *protocol, Whose::Stock(attack.control));
-        let ours = shared.play(attack, *protocol, Whose::Ours(attack.ours));
+    for (idx, original, ours, [first, second]) in outcomes {
+        let (attack, protocol) = played[idx];
         let row = format!(
-            "{} {:44} {:5} {:24} {}",
+            "{} {:44} {:5} {:24} {:8}",
             class.id,
             attack.name,
             format!("{protocol:?}"),
@@ -38,7 +58,13 @@ pub(crate) fn play_all(class: &Class, played: &[(&Attack, Protocol)]) -> Vec<Str
         );
         let as_expected = original && ours == (attack.expected == Expected::NeedsCage);
         let mark = if as_expected { "" } else { "  <-- not as expected" };
-        writeln!(report, "{row}{mark}").unwrap();
+        writeln!(
+            report,
+            "{row} {:4.1} + {:4.1} s{mark}",
+            first.as_secs_f32(),
+            second.as_secs_f32()
+        )
+        .unwrap();
         if !as_expected {
             wrong.push(row);
         }
@@ -55,17 +81,18 @@ fn word(succeeded: bool) -> &'static str {
     if succeeded { "succeeds" } else { "fails" }
 }
 
-/// Servers that outlive an attack: jobs do not disturb each other.
-struct Shared {
-    known: TempDir,
+/// Plays one attack after the other, against servers of its own. Jobs do not disturb each other, so
+/// their servers outlive them.
+struct Player<'a> {
+    known: &'a Path,
     victims: Vec<(Whose, Victim)>,
 }
 
-impl Shared {
+impl Player<'_> {
     fn play(&mut self, attack: &Attack, protocol: Protocol, whose: Whose) -> bool {
         match attack.how {
             How::Behaviour(play) => {
-                let victim = Victim::start(whose, self.known.path());
+                let victim = Victim::start(whose, self.known);
                 plant(&victim);
                 play(&Scene { victim: &victim, protocol })
             }
@@ -77,7 +104,7 @@ impl Shared {
 
     fn victim(&mut self, whose: Whose) -> &Victim {
         let idx = self.victims.iter().position(|(other, _)| *other == whose).unwrap_or_else(|| {
-            let victim = Victim::start(whose, self.known.path());
+            let victim = Victim::start(whose, self.known);
             plant(&victim);
             self.victims.push((whose, victim));
             self.victims.len() - 1
@@ -130,9 +157,10 @@ pub(crate) fn contains(text: &[u8], word: &[u8]) -> bool {
 
 /// Puts there what attackers find on a server in which they could write once.
 fn plant(victim: &Victim) {
+    let _alone = alone_with_processes();
     let write = |name: &str, text: &str| {
         let path = victim.fill(&format!("{{plant}}/{name}"));
-        fs::create_dir_all(std::path::Path::new(&path).parent().unwrap()).unwrap();
+        fs::create_dir_all(Path::new(&path).parent().unwrap()).unwrap();
         fs::write(&path, victim.fill(text)).unwrap();
         fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
     };

@@ -6,6 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -20,7 +21,7 @@ use crate::wire::{Protocol, read_answer, send};
 /// What no client may learn. A file that the server can read has it.
 pub(crate) const SECRET: &str = "sesame7k2q";
 /// Longer than anything takes on a busy machine; only a failing test waits for it.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 /// How many compiles at once.
 pub(crate) const JOBS: usize = 2;
 
@@ -87,7 +88,9 @@ impl Victim {
         }
         command.env("TMPDIR", dir.path().join("tmp")).env("PATH", "/usr/local/bin:/usr/bin:/bin");
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let alone = alone_with_processes();
         let process = command.current_dir(dir.path()).spawn().unwrap();
+        drop(alone);
         let mut victim = Self { whose, process, port, dir };
         victim.serves().then_some(victim)
     }
@@ -215,6 +218,13 @@ impl Drop for Victim {
         }
         all.iter().chain(&self.marked_process()).for_each(Process::kill);
     }
+}
+
+/// Held by who begins a process and by who writes a program: the new process has the descriptors of
+/// all others for a moment, and what is open for writing cannot be run.
+pub(crate) fn alone_with_processes() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A header with a secret, which any reader of it could come to show.

@@ -29,8 +29,9 @@ pub(super) const ATTACKS: &[Attack] = &[
         costs_memory(scene, &[greeting, argc, token("ARGV", len), word].concat(), 48 << 20)
     }),
     Attack::behaves("a million words sent", |scene| {
-        let words = vec![""; 1_000_000];
-        costs_memory(scene, &scene.protocol.head(&words), 24 << 20)
+        let head = [scene.protocol.greeting(), token("ARGC", 1_000_000)].concat();
+        let words = token("ARGV", 0).repeat(1_000_000);
+        costs_memory(scene, &[head, words].concat(), 24 << 20)
     }),
     Attack::behaves("version 0", |scene| answered(scene, |request| put(request, 4, b"00000000"))),
     Attack::behaves("a number with blanks and a prefix", |scene| {
@@ -83,19 +84,19 @@ fn held(scene: &Scene, bytes: &[u8]) -> bool {
 }
 
 /// Does sending this cost the server so much memory?
-fn costs_memory(scene: &Scene, bytes: &[u8], limit: u64) -> bool {
+pub(super) fn costs_memory(scene: &Scene, bytes: &[u8], limit: u64) -> bool {
     let before = scene.victim.peak_memory();
     let mut client = send(scene.victim, bytes);
     let begun = Instant::now();
-    while begun.elapsed() < Duration::from_secs(20) {
+    while begun.elapsed() < PATIENCE {
         if scene.victim.peak_memory() > before + limit {
             return true;
         }
         if read_answer(&mut client, Duration::from_millis(50)).1 {
-            break;
+            return false;
         }
     }
-    false
+    panic!("neither memory taken nor an answer")
 }
 
 fn put(request: &mut [u8], at: usize, text: &[u8]) {

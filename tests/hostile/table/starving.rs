@@ -2,15 +2,16 @@
 
 use std::io::Write;
 use std::net::TcpStream;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
+use super::abuse::costs_memory;
 use super::vanishing::{ENDLESS, LOOP};
 use crate::attack::{Attack, Scene};
 use crate::processes::Process;
 use crate::run::job;
-
 use crate::victim::{JOBS, PATIENCE};
 use crate::wire::{Protocol, bomb, expanded, read_answer, send, token};
 
@@ -32,13 +33,13 @@ pub(super) const ATTACKS: &[Attack] = &[
     Attack::behaves("a source byte by byte", trickles),
     Attack::behaves("a command byte by byte", trickles_a_command),
     Attack::behaves("answers that nobody reads", |scene| {
-        let request = job(scene.victim, scene.protocol, &["gcc"], &incompressible());
+        let request = job(scene.victim, scene.protocol, &["gcc"], incompressible());
         // No more than are taken, for the others would not even be rid of their sources.
         let _clients: Vec<_> = (0..JOBS).map(|_| send(scene.victim, &request)).collect();
         !scene.victim.does_a_job(scene.victim.patience())
     }),
     Attack::behaves("a flood of warnings", floods),
-    Attack::behaves("a block of 1 MB that expands to 300", expands).by_lzo(),
+    Attack::behaves("a block of 660 kB that expands to 160 MB", expands).by_lzo(),
     Attack::behaves("a block of 512 MiB", spins).by_lzo(),
     Attack::behaves("a compile without end", never_ends).needs_cage(),
     Attack::behaves("macros that expand to gigabytes", |scene| {
@@ -52,7 +53,7 @@ pub(super) const ATTACKS: &[Attack] = &[
 
 const COMMAND: [&str; 5] = ["gcc", "-c", "a.c", "-o", "a.o"];
 /// More than a compiler needs for any other source of these tests.
-const MUCH: u64 = 250 << 20;
+const MUCH: u64 = 150 << 20;
 /// With the line before that gcc begins every such text with.
 const MACROS: &str = "# 0 \"main.c\"\n#define A(x) x x x x x x x x\n#define B(x) A(A(A(x)))\n\
     int f(int x) { return B(B(B(x +))) 1; }\n";
@@ -106,7 +107,12 @@ fn trickles_behind(scene: &Scene, bytes: &[u8]) -> bool {
 }
 
 /// A source whose object is 12 MB in any protocol: more than sockets hold.
-fn incompressible() -> String {
+fn incompressible() -> &'static str {
+    static SOURCE: OnceLock<String> = OnceLock::new();
+    SOURCE.get_or_init(make_incompressible)
+}
+
+fn make_incompressible() -> String {
     let mut state = 1_u32;
     let mut letter = || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -142,14 +148,9 @@ fn floods(scene: &Scene) -> bool {
 
 /// Does a small block take as much memory as it claims to have text?
 fn expands(scene: &Scene) -> bool {
-    let before = scene.victim.peak_memory();
-    let block = bomb(300 << 20);
+    let block = bomb(160 << 20);
     let len = token("DOTI", u32::try_from(block.len()).unwrap());
-    let request = [scene.protocol.head(&COMMAND), len, block].concat();
-    let mut client = send(scene.victim, &request);
-    let (_, closed) = read_answer(&mut client, PATIENCE);
-    assert!(closed);
-    scene.victim.peak_memory() > before + (128 << 20)
+    costs_memory(scene, &[scene.protocol.head(&COMMAND), len, block].concat(), 128 << 20)
 }
 
 /// Does a block of a length that overflows when it is multiplied keep the server busy after its
