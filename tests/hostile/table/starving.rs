@@ -12,7 +12,6 @@ use super::vanishing::{ENDLESS, LOOP};
 use crate::attack::{Attack, Scene};
 use crate::processes::Process;
 use crate::run::job;
-
 use crate::victim::{JOBS, PATIENCE};
 use crate::wire::{Protocol, bomb, expanded, read_answer, send, token};
 
