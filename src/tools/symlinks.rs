@@ -37,7 +37,7 @@ removes those of its own links whose compiler has gone. All else is left alone.
 
 /// Where compilers are looked for. Not PATH: who installs packages has his own.
 const COMPILER_DIRS: [&str; 2] = ["/usr/local/bin", "/usr/bin"];
-/// Compilers beside those that a [`CompilerName`] tells: Debian has links for these too.
+/// Compilers beside those that a `CompilerName` tells: Debian has links for these too.
 const OTHERS: [&str; 3] = ["c89-gcc", "c99-gcc", "nvcc"];
 /// The names of the links that are ours, a line each.
 const RECORD: &str = ".update-distcc-symlinks";
