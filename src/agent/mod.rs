@@ -24,6 +24,7 @@ mod policies;
 mod remembered;
 mod scene;
 mod seats;
+mod setbacks;
 mod shell;
 mod show;
 mod speed;

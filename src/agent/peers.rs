@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::declined::Declined;
 use super::health::Pulse;
+use super::setbacks::{Backoff, Setbacks};
 use super::speed::Speed;
 use super::ssh::{Reach, SshWay};
 use super::stock::StockNames;
@@ -23,8 +24,6 @@ const FIRST_RETRY: Duration = Duration::from_secs(1);
 const MAX_RETRY: Duration = Duration::from_secs(30);
 /// A discovered peer that did not answer so often is forgotten until it is heard again.
 const MAX_FAILURES: u32 = 10;
-/// A host that refused or broke this many jobs in a row is left out, each client says for how long.
-const MAX_SETBACKS: u32 = 3;
 /// Jobs that one discovered host gets at once from one user; an advert can claim any number.
 const MAX_DISCOVERED_SLOTS: u16 = 256;
 /// Objects of a wrong compiler after which a name is distrusted until the peer restarts.
@@ -74,14 +73,6 @@ pub(super) struct Ours {
     pub(super) offered: Vec<Offered>,
 }
 
-/// A peer answers, yet job upon job came to nothing there.
-#[derive(Clone, Debug)]
-pub(super) struct Backoff {
-    pub(super) since: Instant,
-    /// For people: `it refuses jobs`.
-    pub(super) reason: String,
-}
-
 /// A daemon from one start to the next, or to the next change of its compilers: its id, and the
 /// generation that it alone of all daemons has, a clone with the same id included.
 pub(super) type Run = (NodeId, u64);
@@ -123,9 +114,7 @@ pub(super) struct Peer {
     /// Of the last hello of a server of ours.
     run: Option<Run>,
     failures: u32,
-    refusals: u32,
-    broken_jobs: u32,
-    backoff: Option<Backoff>,
+    setbacks: Setbacks,
     /// Of the way to it.
     pub(super) speed: Speed,
     wrong: HashMap<String, (u32, String)>,
@@ -157,9 +146,7 @@ impl Peer {
             answered_at: None,
             run: None,
             failures: 0,
-            refusals: 0,
-            broken_jobs: 0,
-            backoff: None,
+            setbacks: Setbacks::default(),
             speed: Speed::default(),
             wrong: HashMap::new(),
             distrusted: HashSet::new(),
@@ -303,7 +290,7 @@ impl Peer {
         let run = (NodeId(reply.id), reply.generation);
         if self.run != Some(run) {
             self.forget_verdicts();
-            self.forgive();
+            self.setbacks.forgive();
         }
         self.run = Some(run);
         self.failures = 0;
@@ -386,7 +373,7 @@ impl Peer {
 
     /// A job ran there, whatever the compiler said, by way of this address.
     pub(super) fn ran(&mut self, now: Instant, addr: Option<SocketAddr>) {
-        self.forgive();
+        self.setbacks.forgive();
         self.pulse.beats(now);
         if let Some(addr) = addr {
             self.prefer(addr);
@@ -398,10 +385,7 @@ impl Peer {
         if self.is_silent() {
             return;
         }
-        self.broken_jobs += 1;
-        if self.broken_jobs >= MAX_SETBACKS {
-            self.back_off(now, format!("its jobs failed: {reason}"));
-        }
+        self.setbacks.broke(now, &reason);
         self.failed(now, format!("does not answer: {reason}"));
     }
 
@@ -414,26 +398,12 @@ impl Peer {
 
     /// Job upon job comes to nothing there, for this reason.
     pub(super) fn set_back(&mut self, now: Instant, reason: String) {
-        self.refusals += 1;
-        if self.refusals >= MAX_SETBACKS {
-            self.back_off(now, reason);
-        }
-    }
-
-    fn back_off(&mut self, now: Instant, reason: String) {
-        self.forgive();
-        self.backoff = Some(Backoff { since: now, reason });
-    }
-
-    fn forgive(&mut self) {
-        self.refusals = 0;
-        self.broken_jobs = 0;
-        self.backoff = None;
+        self.setbacks.refused(now, reason);
     }
 
     /// Why whoever leaves failed hosts out for so long sends nothing there, although it answers.
     pub(super) fn backoff(&self, now: Instant, period: Duration) -> Option<&Backoff> {
-        self.backoff.as_ref().filter(|backoff| backoff.since + period > now)
+        self.setbacks.backoff(now, period)
     }
 
     /// What it advertises is no longer what it said when it was asked: after a start with another
