@@ -60,8 +60,10 @@ fn a_daemon_that_closes_as_it_is_killed_is_not_taken_for_a_stock_one() {
     farm.reports(job, JobReport::HostFailed { reason: "broke off".to_owned() });
     farm.answer_hellos(&[], &[9]);
     farm.leaves(job);
-    farm.pass(Duration::from_secs(1));
+    farm.pass(Duration::from_secs(5));
+    let early = farm.job("10.77.0.9");
     farm.answer_hellos(&[(9, SAME)], &[]);
+    farm.leaves(early);
     let job = farm.job("10.77.0.9");
     assert_eq!(farm.placement(job).addrs, [addr(9)]);
 }
@@ -75,8 +77,10 @@ fn a_stock_server_in_the_place_of_one_of_ours_is_known_by_its_second_answer() {
     farm.reports(job, JobReport::HostFailed { reason: "broke off".to_owned() });
     farm.answer_hellos(&[], &[9]);
     farm.leaves(job);
-    farm.pass(Duration::from_secs(1));
+    farm.pass(Duration::from_secs(5));
+    let early = farm.job("10.77.0.9");
     farm.answer_hellos(&[], &[9]);
+    farm.leaves(early);
     let job = farm.job("10.77.0.9");
     answer_probes(&mut farm, |_| Probed::Known(Box::new(gcc("12.2.0"))));
     assert_eq!(farm.placement(job).compiler, b"gcc");
