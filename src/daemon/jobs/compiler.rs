@@ -357,15 +357,6 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_file_without_end_ends_whoever_writes_it() {
-        let dir = tempfile::tempdir().unwrap();
-        let around = surroundings();
-        let order = shell("cat /dev/zero > x; kill -l $?", dir.path(), &around);
-        assert_eq!(run(order, pending()).await.unwrap().stdout, b"XFSZ\n");
-        assert_eq!(std::fs::metadata(dir.path().join("x")).unwrap().len(), 1 << 20);
-    }
-
-    #[tokio::test]
     async fn a_missing_program_is_not_started() {
         let dir = tempfile::tempdir().unwrap();
         let around = surroundings();
