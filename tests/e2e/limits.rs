@@ -423,7 +423,8 @@ fn a_full_disk_of_the_log_or_the_state_costs_no_job() {
     assert!(server.log().contains("cannot keep state in"), "{}", server.log());
     assert!(server.compiles(SOURCE));
     drop(server);
-    let mount = "mount -t tmpfs -o size=1m,mode=777 none state; ln -s state/log log; exec \"$@\"";
+    let mount = "mount -t tmpfs -o size=1m,mode=777 none state; touch log state/log; \
+                 chmod 666 state/log; mount --bind state/log log; exec \"$@\"";
     let server = Server::start(&format!("exec unshare -m sh -c '{mount}' sh \"$@\""));
     let n_told = || server.log().matches("COMPILE_OK").count();
     let _ = File::create(server.path("state/fill")).unwrap().write_all(&vec![0; 2 << 20]);
