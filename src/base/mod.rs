@@ -4,3 +4,5 @@ pub(crate) mod escape;
 pub(crate) mod exit;
 pub(crate) mod node;
 pub(crate) mod stand_in;
+#[cfg(test)]
+pub(crate) mod testing;

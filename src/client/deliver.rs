@@ -156,13 +156,7 @@ mod tests {
     use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
     use super::*;
-
-    fn names(dir: &Path) -> Vec<String> {
-        fs::read_dir(dir)
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect()
-    }
+    use crate::base::testing::names_in;
 
     #[test]
     fn replaces_the_file_as_a_whole() {
@@ -173,7 +167,7 @@ mod tests {
         write_object(&target, b"new", Writer::Assembler).unwrap();
         assert_eq!(fs::read(&target).unwrap(), b"new");
         assert_ne!(fs::metadata(&target).unwrap().ino(), before);
-        assert_eq!(names(dir.path()), ["x.o"]);
+        assert_eq!(names_in(dir.path()), ["x.o"]);
     }
 
     #[test]
@@ -235,7 +229,7 @@ mod tests {
             symlink("/dev/null", &link).unwrap();
             write_object(&link, b"gone", writer).unwrap();
             assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
-            assert_eq!(names(dir.path()), ["x.o"]);
+            assert_eq!(names_in(dir.path()), ["x.o"]);
             let error = write_object(Path::new("/dev/full"), b"more", writer).unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::StorageFull);
         }

@@ -233,10 +233,10 @@ fn relative(dir: &Path, file: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
     use std::thread;
 
     use super::*;
+    use crate::base::testing::make_programs;
 
     struct Machine {
         root: tempfile::TempDir,
@@ -246,11 +246,7 @@ mod tests {
         fn new(compilers: &[&str]) -> Self {
             let machine = Self { root: tempfile::tempdir().unwrap() };
             fs::create_dir_all(machine.path("usr/bin")).unwrap();
-            for name in compilers {
-                let file = machine.path("usr/bin").join(name);
-                fs::write(&file, name).unwrap();
-                fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
-            }
+            make_programs(&machine.path("usr/bin"), compilers);
             machine
         }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::farm::{Farm, SETTLED, addr, gcc, up};
-use super::{Action, AgentMessage, Probed};
+use super::{Action, AgentMessage, ClientId, Probed};
 use crate::discovery::heard::Heard;
 use crate::wire::control::{JobReport, PlaceRequest};
 
@@ -51,8 +51,9 @@ fn a_stock_host_that_closed_on_every_name_is_asked_anew_after_a_while() {
     assert_eq!(farm.placement(job).compiler, b"gcc");
 }
 
-#[test]
-fn a_daemon_that_closes_as_it_is_killed_is_not_taken_for_a_stock_one() {
+/// A server of ours broke off a job and closed on the question who it is; another job has it asked
+/// once more.
+fn asked_again_after_a_close() -> (Farm, ClientId) {
     let mut farm = Farm::new();
     let job = farm.job("10.77.0.9");
     farm.answer_hellos(&[(9, SAME)], &[]);
@@ -62,6 +63,12 @@ fn a_daemon_that_closes_as_it_is_killed_is_not_taken_for_a_stock_one() {
     farm.leaves(job);
     farm.pass(Duration::from_secs(5));
     let early = farm.job("10.77.0.9");
+    (farm, early)
+}
+
+#[test]
+fn a_daemon_that_closes_as_it_is_killed_is_not_taken_for_a_stock_one() {
+    let (mut farm, early) = asked_again_after_a_close();
     farm.answer_hellos(&[(9, SAME)], &[]);
     farm.leaves(early);
     let job = farm.job("10.77.0.9");
@@ -70,15 +77,7 @@ fn a_daemon_that_closes_as_it_is_killed_is_not_taken_for_a_stock_one() {
 
 #[test]
 fn a_stock_server_in_the_place_of_one_of_ours_is_known_by_its_second_answer() {
-    let mut farm = Farm::new();
-    let job = farm.job("10.77.0.9");
-    farm.answer_hellos(&[(9, SAME)], &[]);
-    farm.placement(job);
-    farm.reports(job, JobReport::HostFailed { reason: "broke off".to_owned() });
-    farm.answer_hellos(&[], &[9]);
-    farm.leaves(job);
-    farm.pass(Duration::from_secs(5));
-    let early = farm.job("10.77.0.9");
+    let (mut farm, early) = asked_again_after_a_close();
     farm.answer_hellos(&[], &[9]);
     farm.leaves(early);
     let job = farm.job("10.77.0.9");

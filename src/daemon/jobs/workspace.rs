@@ -274,15 +274,9 @@ fn sweep_other_nodes(temp_dir: &Path, node_dir: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::testing::names_in;
 
     const ID: NodeId = NodeId(0x7f3a_91c2);
-
-    fn names(dir: &Path) -> Vec<String> {
-        fs::read_dir(dir)
-            .unwrap()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect()
-    }
 
     #[test]
     fn a_job_leaves_nothing_behind_and_neither_does_the_daemon() {
@@ -295,9 +289,9 @@ mod tests {
         let other = workspace.job_dir().unwrap();
         assert_ne!(job.path(), other.path());
         drop(job);
-        assert_eq!(names(workspace.path()), ["job-1"]);
+        assert_eq!(names_in(workspace.path()), ["job-1"]);
         drop(workspace);
-        assert!(names(temp.path()).is_empty());
+        assert!(names_in(temp.path()).is_empty());
     }
 
     #[test]
@@ -310,7 +304,7 @@ mod tests {
             fs::write(job.path().join("x.i"), text).unwrap();
         }
         drop(workspace);
-        let kept = names(temp.path());
+        let kept = names_in(temp.path());
         assert_eq!(kept.len(), 2, "{kept:?}");
         for name in kept {
             assert!(name.starts_with("distccd-saved-run-"), "{name}");
@@ -341,10 +335,10 @@ mod tests {
         fs::create_dir(temp.path().join("other")).unwrap();
         let next = Workspace::open(temp.path(), ID).unwrap();
         assert!(living.path().exists() && next.path().exists());
-        let mut left = names(temp.path());
+        let mut left = names_in(temp.path());
         left.sort_unstable();
         assert_eq!(left, ["distccd-00000001", "distccd-7f3a91c2", "other"]);
-        assert_eq!(names(&temp.path().join("distccd-00000001")).len(), 1);
+        assert_eq!(names_in(&temp.path().join("distccd-00000001")).len(), 1);
     }
 
     #[test]
@@ -357,6 +351,6 @@ mod tests {
         for dir in [workspace.path(), workspace.path().parent().unwrap()] {
             assert_eq!(fs::metadata(dir).unwrap().permissions().mode() & 0o777, 0o700);
         }
-        assert!(names(elsewhere.path()).is_empty());
+        assert!(names_in(elsewhere.path()).is_empty());
     }
 }

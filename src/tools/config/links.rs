@@ -68,9 +68,8 @@ fn is_ours(link: &Path, distcc: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use super::*;
+    use crate::base::testing::make_programs;
 
     struct Machine {
         root: tempfile::TempDir,
@@ -82,11 +81,7 @@ mod tests {
             for dir in ["bin", "ccache"] {
                 fs::create_dir(machine.path(dir)).unwrap();
             }
-            for name in compilers {
-                let file = machine.path(&format!("bin/{name}"));
-                fs::write(&file, name).unwrap();
-                fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
-            }
+            make_programs(&machine.path("bin"), compilers);
             machine
         }
 
