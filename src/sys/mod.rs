@@ -1,6 +1,7 @@
 //! The operating system: processes, limits, clocks, locks. The only folder where `unsafe` may
 //! stand; raw file descriptors never leave it.
 
+pub(crate) mod beneath;
 pub(crate) mod child_end;
 #[cfg(feature = "daemon")]
 pub(crate) mod children;

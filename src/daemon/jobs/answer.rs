@@ -1,13 +1,10 @@
 //! What the client is told: status, output, object.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
 use std::process::{self, ExitStatus};
 
-use nix::libc;
 use tokio::task::spawn_blocking;
 
 use super::compiler::{End, Outcome};
@@ -76,11 +73,11 @@ impl From<ConnectionError> for AnswerError {
 }
 
 impl Answer {
-    /// The compiler ran; `object` is what it was to make. To be called while the job has its slot:
+    /// The compiler ran; `object` is what it was to make, as it could be opened. To be called while the job has its slot:
     /// compressing takes CPU and memory like a compiler.
     pub(crate) async fn of(
         outcome: Outcome,
-        object: PathBuf,
+        object: io::Result<File>,
         protocol: Protocol,
         limit: usize,
     ) -> Result<Self, AnswerError> {
@@ -146,9 +143,13 @@ impl Answer {
 impl Object {
     /// Nothing if the compiler made no file: a program such as `true` succeeds without, and the
     /// original then sends an empty one.
-    async fn load(path: PathBuf, protocol: Protocol, limit: usize) -> Result<Self, AnswerError> {
-        let opened = open_object(&path, limit).map_err(AnswerError::Object)?;
-        let Some((mut file, len)) = opened.filter(|(_, len)| *len > 0) else {
+    async fn load(
+        opened: io::Result<File>,
+        protocol: Protocol,
+        limit: usize,
+    ) -> Result<Self, AnswerError> {
+        let measured = measured(opened, limit).map_err(AnswerError::Object)?;
+        let Some((mut file, len)) = measured.filter(|(_, len)| *len > 0) else {
             return Ok(Self::None);
         };
         match protocol {
@@ -191,12 +192,7 @@ fn bulk_header(len: usize) -> Result<[u8; 12], AnswerError> {
 }
 
 /// The object and its length; none if there is none.
-fn open_object(path: &Path, limit: usize) -> io::Result<Option<(File, usize)>> {
-    let opened = OpenOptions::new()
-        .read(true)
-        // Only a file of the job's own directory may leave this machine, and no pipe may keep us.
-        .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
-        .open(path);
+fn measured(opened: io::Result<File>, limit: usize) -> io::Result<Option<(File, usize)>> {
     let file = match opened {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

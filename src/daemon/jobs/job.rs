@@ -194,7 +194,7 @@ async fn prepare(
         Protocol::Lzo => Path::new(PACKED_FILE),
     };
     progress.reach(Stage::Vetted);
-    receive(connection, &dir.path().join(arriving)).await?;
+    receive(connection, dir.files(), arriving).await?;
     progress.reach(Stage::Complete);
     // Only now: a connection that has yet to send something holds no slot.
     let slot = tokio::select! {
@@ -218,16 +218,18 @@ impl ReadyJob {
         server: &Server,
     ) -> Result<JobResult, JobError> {
         if self.protocol == Protocol::Lzo {
-            unpack(self.dir.path(), &self.source, server.limits.expanded_bytes).await?;
+            let limit = server.limits.expanded_bytes;
+            unpack(self.dir.files().clone(), self.source.clone(), limit).await?;
         }
-        look_at(self.dir.path().join(&self.source), self.admitted.obeys_directives).await?;
+        let obeys_directives = self.admitted.obeys_directives;
+        look_at(self.dir.files().clone(), self.source.clone(), obeys_directives).await?;
         // Written before the compiler starts, and not by way of the observer: should this process
         // be killed, its log shows what it was at.
         info!(target: "dcc_job_begin", "{}", self.name);
         server.tell(Event::Began(self.name.clone())).await;
         let answer = match self.compile(connection, server).await? {
             Ok(outcome) => {
-                let object = self.dir.path().join(self.object(""));
+                let object = self.dir.files().open(&self.object(""));
                 Answer::of(outcome, object, self.protocol, server.limits.object_bytes).await?
             }
             Err(CompilerError::NotStarted(error)) => {

@@ -1,14 +1,14 @@
 //! A job's source on its way into the job's directory: received, expanded, looked at.
 
 use std::ffi::OsStr;
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use tokio::task::spawn_blocking;
 
 use super::job::JobError;
+use super::workspace::JobFiles;
 use crate::command::{Admitted, guarded, may_be_obeyed, names_files};
 use crate::daemon::network::connection::{Connection, ConnectionError};
 use crate::wire::lzo::{ExpandError, expand};
@@ -38,27 +38,28 @@ pub(super) fn source_name(admitted: &Admitted) -> String {
 
 /// Puts the source, as it comes, into a file: jobs that wait for a slot hold no memory. The pieces
 /// are written by this thread: they go to the page cache, at memory's speed.
-pub(super) async fn receive(connection: &mut Connection, path: &Path) -> Result<(), JobError> {
+pub(super) async fn receive(
+    connection: &mut Connection,
+    files: &JobFiles,
+    name: &Path,
+) -> Result<(), JobError> {
     let store_error = |error| JobError::from(ConnectionError::Store(error));
-    let mut file = create(path).map_err(store_error)?;
+    let mut file = files.create(name).map_err(store_error)?;
     Ok(connection.source(|piece| file.write_all(piece)).await?)
-}
-
-fn create(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
 /// Expands the compressed source into its file. Only jobs with a slot do so, which bounds the
 /// place on the disk that it takes; memory it takes none to speak of.
-pub(super) async fn unpack(dir: &Path, source: &Path, limit: usize) -> Result<(), JobError> {
-    let (packed, path) = (dir.join(PACKED_FILE), dir.join(source));
+pub(super) async fn unpack(files: JobFiles, source: PathBuf, limit: usize) -> Result<(), JobError> {
+    let packed = Path::new(PACKED_FILE);
     // Expanding a large source takes longer than the other connections should wait.
     let unpacked = spawn_blocking(move || {
-        let expanded = File::open(&packed)
-            .and_then(|block| Ok((block, create(&path)?)))
+        let expanded = files
+            .open(packed)
+            .and_then(|block| Ok((block, files.create(&source)?)))
             .map_err(ExpandError::Io)
             .and_then(|(block, source)| expand(block, limit, source))
-            .and_then(|()| fs::remove_file(&packed).map_err(ExpandError::Io));
+            .and_then(|()| files.remove(packed).map_err(ExpandError::Io));
         expanded.map_err(|error| match error {
             ExpandError::Io(error) => JobError::from(ConnectionError::Store(error)),
             ExpandError::Block(error) => {
@@ -71,29 +72,34 @@ pub(super) async fn unpack(dir: &Path, source: &Path, limit: usize) -> Result<()
 
 /// Refuses a source that could have the compiler read a file of this machine, and lets none do so
 /// whose directives are obeyed. Like [`unpack`] for jobs with a slot only.
-pub(super) async fn look_at(path: PathBuf, obeys_directives: bool) -> Result<(), JobError> {
+pub(super) async fn look_at(
+    files: JobFiles,
+    name: PathBuf,
+    obeys_directives: bool,
+) -> Result<(), JobError> {
     let failed = |error: io::Error| JobError::Failed(error.to_string());
     let refused = || JobError::Refused("its source may read files of this machine".to_owned());
     let looked = spawn_blocking(move || {
+        let mut file = files.open(&name).map_err(failed)?;
         if !obeys_directives {
-            return match any_piece(&path, names_files) {
+            return match any_piece(file, names_files) {
                 Ok(true) => Err(refused()),
                 Ok(false) => Ok(()),
                 Err(error) => Err(failed(error)),
             };
         }
-        let text = fs::read(&path).map_err(failed)?;
+        let mut text = Vec::new();
+        file.read_to_end(&mut text).map_err(failed)?;
         // Looking takes a copy of the text, too, which is gone before the next is made.
         let harmless = may_be_obeyed(&text).then(|| guarded(&text)).flatten();
         let text = harmless.ok_or_else(refused)?;
-        fs::write(&path, text).map_err(failed)
+        files.rewrite(&name).and_then(|mut file| file.write_all(&text)).map_err(failed)
     });
     looked.await.unwrap_or_else(|error| Err(JobError::Failed(error.to_string())))
 }
 
 /// Does this hold for a piece of the file? Whatever is shorter than [`OVERLAP`] is in one piece.
-fn any_piece(path: &Path, holds: impl Fn(&[u8]) -> bool) -> io::Result<bool> {
-    let mut file = File::open(path)?;
+fn any_piece(mut file: File, holds: impl Fn(&[u8]) -> bool) -> io::Result<bool> {
     let mut piece = Vec::with_capacity(PIECE_LEN + OVERLAP);
     loop {
         let kept = piece.len().min(OVERLAP);
@@ -109,6 +115,8 @@ fn any_piece(path: &Path, holds: impl Fn(&[u8]) -> bool) -> io::Result<bool> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -119,10 +127,10 @@ mod tests {
             let mut text = vec![b' '; begin];
             text.extend_from_slice(b"pch_preprocess");
             fs::write(&path, &text).unwrap();
-            assert!(any_piece(&path, names_files).unwrap(), "{begin}");
+            assert!(any_piece(File::open(&path).unwrap(), names_files).unwrap(), "{begin}");
             text.pop();
             fs::write(&path, &text).unwrap();
-            assert!(!any_piece(&path, names_files).unwrap(), "{begin}");
+            assert!(!any_piece(File::open(&path).unwrap(), names_files).unwrap(), "{begin}");
         }
     }
 }

@@ -8,16 +8,17 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use nix::fcntl::{Flock, FlockArg};
-use nix::unistd::geteuid;
+use nix::unistd::{UnlinkatFlags, geteuid, unlinkat};
 use tempfile::{Builder, TempDir};
 use tokio::runtime::Handle;
 use tracing::{info, warn};
 
 use super::sweep::{remove_small, remove_tree};
 use crate::base::node::NodeId;
+use crate::sys::beneath;
 
 /// Prefix of the directory of one node.
 const NODE_PREFIX: &str = "distccd-";
@@ -33,7 +34,7 @@ const MAX_TRIES: u32 = 100;
 pub(crate) struct Workspace {
     run: TempDir,
     /// Held until the directory is gone.
-    held: Mutex<Flock<File>>,
+    held: Mutex<Arc<Flock<File>>>,
     n_jobs: AtomicU64,
     /// Where directories of jobs are kept.
     saved: Option<PathBuf>,
@@ -71,7 +72,7 @@ impl Workspace {
                 Err(error) => return Err(failed(&node_dir, error)),
             }
         };
-        Ok(Self { run, held: Mutex::new(held), n_jobs: AtomicU64::new(0), saved: None })
+        Ok(Self { run, held: Mutex::new(Arc::new(held)), n_jobs: AtomicU64::new(0), saved: None })
     }
 
     /// From now on every job's directory is kept in `dir`, where nobody sweeps.
@@ -92,7 +93,8 @@ impl Workspace {
     /// An empty directory for one job.
     pub(crate) fn job_dir(&self) -> Result<JobDir, WorkspaceError> {
         let number = self.n_jobs.fetch_add(1, Ordering::Relaxed);
-        let path = self.run.path().join(format!("job-{number}"));
+        let name = PathBuf::from(format!("job-{number}"));
+        let path = self.run.path().join(&name);
         let make = || DirBuilder::new().mode(0o700).create(&path);
         let made = match make() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -101,7 +103,10 @@ impl Workspace {
             made => made,
         };
         match made {
-            Ok(()) => Ok(JobDir { saved: self.saved_name(number), path }),
+            Ok(()) => {
+                let run = Arc::clone(&self.held.lock().unwrap_or_else(PoisonError::into_inner));
+                Ok(JobDir { saved: self.saved_name(number), path, files: JobFiles { run, name } })
+            }
             Err(error) => Err(WorkspaceError { path, error }),
         }
     }
@@ -125,7 +130,7 @@ impl Workspace {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
         DirBuilder::new().mode(0o700).create(run)?;
-        *held = lock(run, FlockArg::LockExclusiveNonblock)?;
+        *held = Arc::new(lock(run, FlockArg::LockExclusiveNonblock)?);
         Ok(())
     }
 
@@ -156,12 +161,49 @@ pub(crate) struct JobDir {
     path: PathBuf,
     /// What it becomes instead of being removed.
     saved: Option<PathBuf>,
+    files: JobFiles,
 }
 
 impl JobDir {
-    /// Where it is.
+    /// Where it is, for the compiler.
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What the daemon itself reads and writes there.
+    pub(crate) fn files(&self) -> &JobFiles {
+        &self.files
+    }
+}
+
+/// The files of one job, reached from the run's directory that the daemon holds open: whatever a
+/// compiler puts in the place of a file or of the directory, the daemon follows no link.
+#[derive(Clone, Debug)]
+pub(crate) struct JobFiles {
+    run: Arc<Flock<File>>,
+    /// The job's directory in the run's.
+    name: PathBuf,
+}
+
+impl JobFiles {
+    /// Makes a file for writing.
+    pub(crate) fn create(&self, file: &Path) -> io::Result<File> {
+        beneath::create(&**self.run, &self.name.join(file))
+    }
+
+    /// Opens a file for reading.
+    pub(crate) fn open(&self, file: &Path) -> io::Result<File> {
+        beneath::open(&**self.run, &self.name.join(file))
+    }
+
+    /// Opens a file for writing and empties it.
+    pub(crate) fn rewrite(&self, file: &Path) -> io::Result<File> {
+        beneath::rewrite(&**self.run, &self.name.join(file))
+    }
+
+    /// Removes a file.
+    pub(crate) fn remove(&self, file: &Path) -> io::Result<()> {
+        Ok(unlinkat(&**self.run, &self.name.join(file), UnlinkatFlags::NoRemoveDir)?)
     }
 }
 
