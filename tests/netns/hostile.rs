@@ -1,4 +1,5 @@
-//! Bytes on the port that are no jobs cost their connection one line of the log, and nothing else.
+//! Bytes on the port that are no jobs cost their connection a line of the log at most, and nothing
+//! else.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -63,7 +64,8 @@ fn nonsense_costs_its_connection_one_line() {
     let Some(mut lab) = Lab::new(3) else { return };
     let server = SocketAddr::from((lab.host(2).addr(), 3632));
     let jobs = SLOTS.to_string();
-    serve(lab.host(2), &["--allow", "10.77.0.0/24", "--jobs", &jobs]);
+    // Otherwise a client that is refused time and again gets one line a minute.
+    serve(lab.host(2), &["--allow", "10.77.0.0/24", "--jobs", &jobs, "--log-level", "debug"]);
     write(lab.host(1), "x.c", QUICK);
     // More unfinished jobs than there are slots stay open all the while.
     let mut unfinished: Vec<TcpStream> =
@@ -136,7 +138,6 @@ fn silent_and_slow_connections_hinder_nobody() {
     // The agent gets to know the server while that has time for it.
     assert!(Compile::gcc(lab.host(1), "10.77.0.2", "x.c", "first.o").was_remote());
     let slow = connect(lab.host(3), server);
-    let slow_mark = mark(&slow);
     let slow = thread::spawn(move || dawdle(slow));
     let begun = Instant::now();
     let mut silent: Vec<TcpStream> = (0..SILENT).map(|_| connect(lab.host(3), server)).collect();
@@ -150,11 +151,12 @@ fn silent_and_slow_connections_hinder_nobody() {
     println!("{open} of them were still open then");
     assert!(open > 0, "the jobs were done beside them");
     println!("the slow connection was ended after {:?}", slow.join().unwrap());
-    let _ = silent[0].read(&mut [0; 16]);
-    println!("the first silent connection was ended after {:?}", begun.elapsed());
-    daemon_log_with(lab.host(2), 1, &mark(&silent[0]));
-    let log = daemon_log_with(lab.host(2), 1, &slow_mark);
-    assert_eq!(count(&log, &slow_mark), 1, "{log}");
-    assert_eq!(count(&log, &mark(&silent[0])), 1, "{log}");
-    assert!(log.contains("waited in vain for the command line"), "{log}");
+    let last = silent.last_mut().unwrap();
+    let _ = last.read(&mut [0; 16]);
+    println!("the last silent connection was ended after {:?}", begun.elapsed());
+    for said in ["closed, it has too many", "waited in vain for the command line"] {
+        let log = daemon_log_with(lab.host(2), 1, said);
+        // One a minute.
+        assert!(count(&log, said) < 10, "{log}");
+    }
 }

@@ -209,6 +209,7 @@ fn a_machine_that_comes_back_with_another_compiler_compiles_nothing_for_this_one
     for pid in lab.host(2).pids("distccd") {
         send(pid, Signal::SIGKILL);
     }
+    wait_for("its end", DEADLINE, || lab.host(2).pids("distccd").is_empty().then_some(()));
     offer(lab.host(2), &[("gcc", "/usr/bin/gcc-11"), ("cc", "/usr/bin/gcc-11")]);
     volunteer(lab.host(2));
     let back = Instant::now();
